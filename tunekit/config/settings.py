@@ -1,0 +1,286 @@
+"""Every option of a study, checked before any work is done.
+
+The command line, a TOML file and Python give the same ``Config``; a wrong key, type,
+range or name stops here, in one line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from tunekit.errors import ConfigError, did_you_mean
+from tunekit.space import recipe_space
+
+__all__ = ["PRUNERS", "SAMPLERS", "Config", "parse_seconds", "read_toml"]
+
+SAMPLERS: tuple[str, ...] = ("tpe", "random", "grid", "qmc", "gp", "cmaes")
+"""Names of samplers, the default first."""
+PRUNERS: tuple[str, ...] = ("halving", "none", "median", "hyperband")
+"""Names of pruners, the default first."""
+DEFAULT_TRIALS = 30
+"""The budget when none is given."""
+_ENGINES = ("auto", "lightning")
+_ACCELERATORS = ("auto", "cpu", "gpu")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All options of one study; see each field.
+
+    Raises:
+        ConfigError: One line, if any option cannot be used.
+
+    Example:
+        >>> Config(data="adult.csv", target="income", timeout="10m").name
+        'adult'
+        >>> Config(n_trials=0)
+        Traceback (most recent call last):
+        tunekit.errors.ConfigError: n-trials must be at least 1, got 0
+    """
+
+    data: str | None = None
+    """CSV, Parquet or npz file; the embedded digits table when None."""
+    target: str | None = None
+    """Column that holds the class."""
+    valid_data: str | None = None
+    """File with validation rows of its own."""
+    test_data: str | None = None
+    """File with test rows of its own."""
+    drop: tuple[str, ...] = ()
+    """Columns to leave out."""
+    split: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    """Shares of training, validation and test rows; or a text such as ``60/20/20``."""
+    n_trials: int | None = None
+    """Configurations to sample; 30 when no budget is given."""
+    max_epochs: int = 30
+    """The longest a trial trains."""
+    budget_epochs: int | None = None
+    """Epochs of all trials together."""
+    timeout: float | None = None
+    """Seconds for the whole command; or a text such as ``10m``."""
+    patience: int = 10
+    """Epochs without a better validation loss after which a trial ends."""
+    space: Mapping[str, Any] = field(default_factory=dict)
+    """By hyperparameter: a narrower range, choices, or a fixed value."""
+    sampler: str = SAMPLERS[0]
+    """How configurations are chosen."""
+    pruner: str = PRUNERS[0]
+    """How weak trials are stopped early."""
+    engine: str = "auto"
+    """What trains."""
+    workers: int = 1
+    """Processes that train at once."""
+    in_flight: int | None = None
+    """Trials open at once; as many as workers when None."""
+    accelerator: str = "auto"
+    """``cpu``, ``gpu``, or ``auto``: a GPU if there is one."""
+    seed: int = 0
+    """Seed of the split, the search and every model."""
+    final_seeds: int = 5
+    """Seeds with which the winner is trained anew."""
+    out: str = "runs"
+    """Folder of all studies."""
+    name: str = ""
+    """The study's name; the data file's stem, or ``digits``, when empty."""
+
+    def __post_init__(self) -> None:
+        """Check and complete every option."""
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
+            object.__setattr__(self, each.name, _typed(each.name, value))
+        for name, low in _AT_LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise ConfigError(f"{_flag(name)} must be at least {low}, got {value}")
+        for name, known in _ONE_OF.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(
+                    f'{_flag(name)} must be one of {", ".join(known)}, got "{value}"'
+                    + did_you_mean(value, known)
+                )
+        if self.timeout is not None and self.timeout <= 0:
+            raise ConfigError(f"timeout must be above 0 s, got {self.timeout:g} s")
+        self._check_split()
+        if self.n_trials is self.budget_epochs is self.timeout is None:
+            object.__setattr__(self, "n_trials", DEFAULT_TRIALS)
+        if not self.name:
+            stem = Path(self.data).stem if self.data else "digits"
+            slug = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
+            object.__setattr__(self, "name", slug or "study")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
+            raise ConfigError(
+                'name must be letters, digits, ".", "_" or "-" and begin with a letter '
+                f'or digit, got "{self.name}"'
+            )
+        recipe_space(self.space)
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
+        """A Config from keys such as a TOML file holds.
+
+        Raises:
+            ConfigError: For an unknown key, with the nearest known one.
+        """
+        known = [each.name for each in dataclasses.fields(cls)]
+        for key in settings:
+            if key not in known:
+                near = did_you_mean(key.replace("-", "_"), known)
+                raise ConfigError(f'unknown key "{key}"{near}')
+        return cls(**settings)
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder, ``OUT/NAME``."""
+        return Path(self.out) / self.name
+
+    def as_settings(self) -> dict[str, Any]:
+        """Every option that has a value, plain, as it stands in ``study.toml``."""
+        found = {
+            each.name: getattr(self, each.name) for each in dataclasses.fields(self)
+        }
+        found["drop"], found["split"] = list(self.drop), list(self.split)
+        found["space"] = dict(self.space)
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _check_split(self) -> None:
+        shares = self.split
+        if len(shares) != 3 or min(shares) < 0 or shares[0] <= 0:
+            raise ConfigError(
+                "split must be three shares such as 60/20/20 (train/validation/test), "
+                f"got {'/'.join(f'{share:g}' for share in shares)}"
+            )
+        given = {"valid-data": self.valid_data, "test-data": self.test_data}
+        for share, (flag, file) in zip(shares[1:], given.items(), strict=True):
+            if share == 0 and file is None:
+                raise ConfigError(
+                    f"split must leave rows for every part, got {share:g}; "
+                    f"give a share above 0 or --{flag} FILE"
+                )
+        total = sum(shares)
+        object.__setattr__(self, "split", tuple(share / total for share in shares))
+
+
+_AT_LEAST: dict[str, int] = {
+    "n_trials": 1,
+    "max_epochs": 1,
+    "budget_epochs": 1,
+    "patience": 1,
+    "workers": 1,
+    "in_flight": 1,
+    "final_seeds": 1,
+    "seed": 0,
+}
+_ONE_OF: dict[str, tuple[str, ...]] = {
+    "sampler": SAMPLERS,
+    "pruner": PRUNERS,
+    "engine": _ENGINES,
+    "accelerator": _ACCELERATORS,
+}
+
+_REQUIRED = ("max_epochs", "patience", "workers", "seed", "final_seeds")
+_PATHS = ("data", "target", "valid_data", "test_data")
+
+
+def parse_seconds(text: str | float) -> float:
+    """Seconds from ``90``, ``90s``, ``10m``, ``1h30m``, ``2d``.
+
+    Raises:
+        ConfigError: If it is no duration.
+
+    Example:
+        >>> parse_seconds("1h30m"), parse_seconds(45)
+        (5400.0, 45.0)
+    """
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return float(text)
+    clean = str(text).strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", clean):
+        return float(clean)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", clean)
+    if not parts or "".join(number + unit for number, unit in parts) != clean:
+        raise ConfigError(
+            f'timeout must be a time such as 90s, 10m or 2h, got "{text}"'
+        )
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The keys of a TOML file.
+
+    Raises:
+        ConfigError: If it cannot be read, or is no TOML; with the line.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ConfigError(f"config {path}: cannot be read ({why})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"config {path}: must be UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"config {path}: must be TOML, got: {error}") from None
+
+
+def _flag(name: str) -> str:
+    """An option's name as people type it."""
+    return name.replace("_", "-")
+
+
+def _typed(name: str, value: Any) -> Any:
+    """``value`` in the type of option ``name``."""
+    flag = _flag(name)
+    if name == "timeout":
+        return None if value is None else parse_seconds(value)
+    if name == "split":
+        return _shares(value)
+    if name == "drop":
+        columns = value.split(",") if isinstance(value, str) else value
+        if not all(isinstance(column, str) for column in columns):
+            raise ConfigError(f"drop must list column names, got {value!r}")
+        return tuple(column.strip() for column in columns)
+    if name == "space":
+        if not isinstance(value, Mapping):
+            raise ConfigError(
+                f"space must be a table of hyperparameters, got {value!r}"
+            )
+        return dict(value)
+    if name in _AT_LEAST:
+        if value is None and name not in _REQUIRED:
+            return None
+        if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip()):
+            return int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ConfigError(f"{flag} must be a whole number, got {value!r}")
+        return value
+    if isinstance(value, Path):
+        value = str(value)
+    if value is None and name in _PATHS:
+        return None
+    if not isinstance(value, str):
+        raise ConfigError(f"{flag} must be text, got {value!r}")
+    if not value and name in _PATHS:
+        raise ConfigError(f"{flag} must not be empty")
+    return value
+
+
+def _shares(value: Any) -> tuple[float, ...]:
+    """Three shares from ``60/20/20`` or a sequence."""
+    parts = re.split(r"[/,]", value) if isinstance(value, str) else list(value)
+    try:
+        shares = tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"split must be three shares such as 60/20/20, got {value!r}"
+        ) from None
+    if not all(math.isfinite(share) for share in shares):
+        raise ConfigError(f"split must be three finite shares, got {value!r}")
+    return shares

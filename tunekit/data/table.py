@@ -1,0 +1,321 @@
+"""From a file to the arrays that every trial of a study shares.
+
+    file -> raw rows -> classes -> split -> Preprocessor (training rows) -> arrays
+                                     |
+                                     +-> test rows, raw, locked away until the end
+
+What a column holds is read off the whole file, as a reader of the file would; whatever
+is *fitted* (medians, scales, categories, which columns vary) sees training rows alone.
+
+Shapes: N rows, F inputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tunekit.data.classes import Label, class_labels, encode_labels, read_labels
+from tunekit.data.kinds import Column, infer, is_missing, parse
+from tunekit.data.preprocess import Preprocessor
+from tunekit.data.read import RawTable, listed, read_table
+from tunekit.data.split import check_shares, stratified
+from tunekit.errors import DataError, did_you_mean
+
+__all__ = ["MAX_CATEGORIES", "Table", "load"]
+
+MAX_CATEGORIES = 1_000
+"""Different texts that one column may hold."""
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table that is ready to be learnt, with its test rows still raw."""
+
+    source: str
+    """The file as it was named, or ``digits``."""
+    fingerprint: str
+    """SHA-256 of the files' bytes, the target and what was dropped."""
+    target: str
+    n_rows: int
+    """Rows of the main file."""
+    columns: tuple[Column, ...]
+    classes: tuple[Label, ...]
+    notes: tuple[str, ...]
+    preprocessor: Preprocessor
+    split: dict[str, np.ndarray] = field(repr=False)
+    """Raw row numbers, from 0, of train, validation and test."""
+    files: dict[str, str | None]
+    """The file of each part; None where it is part of the main file."""
+    x_train: np.ndarray = field(repr=False)
+    y_train: np.ndarray = field(repr=False)
+    x_valid: np.ndarray = field(repr=False)
+    y_valid: np.ndarray = field(repr=False)
+    _test_frame: pd.DataFrame = field(repr=False)
+    _y_test: np.ndarray = field(repr=False)
+
+    @property
+    def n_inputs(self) -> int:
+        """Inputs of the network."""
+        return self.preprocessor.n_inputs
+
+    @property
+    def n_features(self) -> int:
+        """Columns that are used."""
+        return len(self.preprocessor.column_names)
+
+    def test_rows(self) -> tuple[pd.DataFrame, np.ndarray]:
+        """The test part: raw rows without the target, and their classes' places.
+
+        To be asked for once, when the winner stands.
+        """
+        return self._test_frame, self._y_test
+
+    def describe(self) -> dict[str, Any]:
+        """What ``split.json`` of the study folder holds."""
+        described: dict[str, Any] = {
+            "source": self.source,
+            "fingerprint": self.fingerprint,
+            "target": self.target,
+            "rows": self.n_rows,
+            "features": self.n_features,
+            "inputs": self.n_inputs,
+            "classes": list(self.classes),
+            "columns": [vars(column) for column in self.columns],
+            "notes": list(self.notes),
+        }
+        described |= {part: self.split[part].tolist() for part in PARTS}
+        if self.files["validation"] or self.files["test"]:
+            described["files"] = dict(self.files)
+        return described
+
+
+def load(
+    data: str | Path | None = None,
+    target: str | None = None,
+    *,
+    valid_data: str | Path | None = None,
+    test_data: str | Path | None = None,
+    drop: Sequence[str] = (),
+    split: tuple[float, float, float] = (0.6, 0.2, 0.2),
+    seed: int = 0,
+) -> Table:
+    """Read a table and make it ready to be learnt.
+
+    Args:
+        data: CSV, Parquet or npz (arrays ``X`` and ``y``); None or "digits" for the
+            digits of scikit-learn.
+        target: The column of classes; the digits and npz files know theirs.
+        valid_data: A file of its own for validation, with the same columns.
+        test_data: The same for the test.
+        drop: Columns to leave out.
+        split: Shares of train, validation and test; those of parts with a file of
+            their own are not used.
+        seed: The study's seed, which settles the split.
+
+    Raises:
+        DataError: When a file, a column or a row cannot be used.
+        ConfigError: When ``split`` is not three shares that sum to 1.
+
+    Example:
+        >>> table = load("digits")
+        >>> table.x_train.shape, len(table.classes), table.n_rows
+        ((1078, 61), 10, 1797)
+    """
+    shares = check_shares(split)
+    raw = read_table(data)
+    target = _target(raw, target)
+    dropped = _check_drop(raw, drop, target)
+    own = {
+        part: read_table(path)
+        for part, path in (("validation", valid_data), ("test", test_data))
+        if path is not None
+    }
+    where = f'{raw.source}, target "{target}"'
+    labels = read_labels(raw.frame[target], is_text=raw.is_text, where=where)
+    # With one part there is nothing to divide, and one row of a class can train.
+    here = [part for part in PARTS if part not in own]
+    classes = class_labels(labels, where=where, min_rows=min(2, len(here)))
+    y_all = encode_labels(labels, classes, where=where)
+    rows = _divide(y_all, here, shares, seed, raw.source)
+
+    frame, columns = _typed(raw, [target, *dropped])
+    _check_categories(raw.source, columns, frame)
+    train = frame.iloc[rows["train"]]
+    fitted = Preprocessor.fit(train, columns, array_names=raw.array_names)
+    if not fitted.column_names:
+        reasons = listed([f"{n} ({why})" for n, why in fitted.left_out.items()], 3)
+        raise DataError(
+            f"{raw.source}: at least one column that varies is needed besides the "
+            f"target, got none{': ' + reasons if reasons else ''}"
+        )
+
+    parts = {
+        part: _own_rows(own[part], target, classes, fitted)
+        if part in own
+        # The test rows stay as they were read.
+        else (
+            (raw.frame if part == "test" else frame).iloc[rows[part]],
+            y_all[rows[part]],
+        )
+        for part in PARTS[1:]
+    }
+    valid_frame, y_valid = parts["validation"]
+    test_frame, y_test = parts["test"]
+    rows |= {part: np.arange(len(parts[part][1]), dtype=np.int64) for part in own}
+    columns = [replace(c, note=fitted.left_out.get(c.name, "")) for c in columns]
+    return Table(
+        source=raw.source,
+        fingerprint=_fingerprint([raw, *own.values()], target, dropped),
+        target=target,
+        n_rows=len(raw.frame),
+        columns=tuple(columns),
+        classes=classes,
+        notes=_notes(columns, dropped),
+        preprocessor=fitted,
+        split={part: rows[part] for part in PARTS},
+        files={
+            "train": raw.source,
+            **{part: own[part].source if part in own else None for part in PARTS[1:]},
+        },
+        x_train=fitted.transform(train),
+        y_train=y_all[rows["train"]],
+        x_valid=fitted.transform(valid_frame),
+        y_valid=y_valid,
+        _test_frame=test_frame.drop(columns=target, errors="ignore").reset_index(
+            drop=True
+        ),
+        _y_test=y_test,
+    )
+
+
+def _target(raw: RawTable, target: str | None) -> str:
+    names = [str(name) for name in raw.frame.columns]
+    columns = f"the columns are {listed(names)}"
+    if target is None:
+        if raw.target is None and raw.array_names:
+            raise DataError(f"{raw.source}: arrays X and y are needed, got no y")
+        if raw.target is None:
+            raise DataError(
+                f"{raw.source}: name the column to be learnt with --target; {columns}"
+            )
+        return raw.target
+    if target not in names:
+        same = [name for name in names if name.lower() == target.lower()]
+        also = {target: same[0]} if same else None
+        raise DataError(
+            f'{raw.source}: no column "{target}" for the target'
+            f"{did_you_mean(target, names, also=also)}; {columns}"
+        )
+    return target
+
+
+def _check_drop(raw: RawTable, drop: Sequence[str], target: str) -> list[str]:
+    names = [str(name) for name in raw.frame.columns]
+    for name in drop:
+        if name == target:
+            raise DataError(f'--drop "{name}": the target cannot be dropped')
+        if name not in names:
+            raise DataError(
+                f'--drop "{name}": no such column in {raw.source}'
+                f"{did_you_mean(name, names)}"
+            )
+    return sorted(set(drop))
+
+
+def _divide(
+    y_N: np.ndarray,
+    here: Sequence[str],
+    shares: Sequence[float],
+    seed: int,
+    source: str,
+) -> dict[str, np.ndarray]:
+    """The rows of the main file among the parts that have no file of their own."""
+    share_of = dict(zip(PARTS, shares, strict=True))
+    parts = stratified(y_N, [share_of[part] for part in here], seed=seed)
+    for part, rows in zip(here, parts, strict=True):
+        if not len(rows):
+            raise DataError(
+                f"{source}: every part needs rows, got none for {part} out of "
+                f"{len(y_N)}; add rows or give it a larger share (--split)"
+            )
+    return dict(zip(here, parts, strict=True))
+
+
+def _typed(raw: RawTable, without: Sequence[str]) -> tuple[pd.DataFrame, list[Column]]:
+    """The columns in the array form of their kinds, so that text is parsed once."""
+    typed: dict[str, pd.Series[Any]] = {}
+    columns: list[Column] = []
+    for name in raw.frame.columns:
+        if name in without:
+            continue
+        cells = raw.frame[name]
+        try:
+            kind = infer(cells, is_text=raw.is_text, name=name)
+            values = parse(cells, kind, name=name)
+        except DataError as error:
+            raise DataError(f"{raw.source}, {error}") from None
+        columns.append(Column(name, kind, int(is_missing(values).sum())))
+        typed[name] = pd.Series(values, dtype=values.dtype)
+    return pd.DataFrame(typed, index=raw.frame.index), columns
+
+
+def _check_categories(
+    source: str, columns: Sequence[Column], frame: pd.DataFrame
+) -> None:
+    for column in columns:
+        if column.kind != "categorical":
+            continue
+        n_texts = len(pd.unique(frame[column.name].dropna()))
+        if n_texts > MAX_CATEGORIES:
+            raise DataError(
+                f'{source}, column "{column.name}": at most {MAX_CATEGORIES:,} '
+                f"different texts can be used as categories, got {n_texts:,}; "
+                f"leave it out with --drop {shlex.quote(column.name)}"
+            )
+
+
+def _own_rows(
+    own: RawTable, target: str, classes: Sequence[Label], fitted: Preprocessor
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """The rows and classes of a part's own file, checked against the main one."""
+    if target not in own.frame.columns:
+        names = [str(name) for name in own.frame.columns]
+        raise DataError(
+            f'{own.source}: column "{target}" (the target) is needed, but the file '
+            f"does not have it{did_you_mean(target, names)}"
+        )
+    where = f'{own.source}, target "{target}"'
+    labels = read_labels(own.frame[target], is_text=own.is_text, where=where)
+    y_own = encode_labels(labels, classes, where=where)
+    frame = own.frame.drop(columns=target)
+    try:
+        # Nothing is kept of this: a cell that cannot be used must show now, not when
+        # the search is over.
+        fitted.transform(frame)
+    except DataError as error:
+        raise DataError(f"{own.source}, {error}") from None
+    return frame, y_own
+
+
+def _fingerprint(raws: Sequence[RawTable], target: str, drop: Sequence[str]) -> str:
+    named = {"digests": [r.digest for r in raws], "target": target, "drop": list(drop)}
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
+
+
+def _notes(columns: Sequence[Column], dropped: Sequence[str]) -> tuple[str, ...]:
+    notes = [f"left out as asked: {listed(dropped, 5)}"] if dropped else []
+    for reason in sorted({column.note for column in columns} - {""}):
+        names = [column.name for column in columns if column.note == reason]
+        notes.append(f"left out, {reason}: {listed(names, 5)}")
+    return tuple(notes)

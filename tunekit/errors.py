@@ -1,0 +1,95 @@
+"""What can go wrong, as one small tree.
+
+    TunekitError
+    ├── ConfigError (ValueError)          an option, key or range that cannot be used
+    │   └── SpaceError                    a hyperparameter's range or choices
+    ├── DataError (ValueError)            a table, column or row that cannot be used
+    ├── ResumeError (RuntimeError)        a folder that does not fit what was asked
+    ├── StoppedError (RuntimeError)       a study that had to stop and can be resumed
+    └── MissingExtraError (ImportError)   an optional package that is not installed
+
+Every message is one line: what must hold, what was got, what to do.
+
+Example:
+    >>> try:
+    ...     raise ConfigError("n-trials must be at least 1, got 0")
+    ... except TunekitError as error:
+    ...     print(error)
+    n-trials must be at least 1, got 0
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "MissingExtraError",
+    "ResumeError",
+    "SpaceError",
+    "StoppedError",
+    "TunekitError",
+    "did_you_mean",
+]
+
+
+class TunekitError(Exception):
+    """Whatever tunekit raises on purpose; the command line prints it as one line."""
+
+
+class ConfigError(TunekitError, ValueError):
+    """An option, a key of the configuration or a range that cannot be used."""
+
+
+class SpaceError(ConfigError):
+    """A hyperparameter's scale, range or choices that cannot be used."""
+
+
+class DataError(TunekitError, ValueError):
+    """A table, a column or a row that cannot be used."""
+
+
+class ResumeError(TunekitError, RuntimeError):
+    """A study folder that does not fit what was asked of it."""
+
+
+class StoppedError(TunekitError, RuntimeError):
+    """A study that had to stop (disk, failures in a row) and can be resumed."""
+
+
+class MissingExtraError(TunekitError, ImportError):
+    """An optional package that is not installed.
+
+    Example:
+        >>> print(MissingExtraError.of("Reading Parquet", "pyarrow", "parquet"))
+        Reading Parquet needs pyarrow: pip install "optuna-tunekit[parquet]"
+    """
+
+    @classmethod
+    def of(cls, what: str, package: str, extra: str) -> MissingExtraError:
+        """The error that names the one command which mends it."""
+        return cls(f'{what} needs {package}: pip install "optuna-tunekit[{extra}]"')
+
+
+def did_you_mean(
+    got: str, known: Iterable[str], *, also: dict[str, str] | None = None
+) -> str:
+    """The end of a message about an unknown name: the nearest known one, or nothing.
+
+    Args:
+        got: The name that was not known.
+        known: The names that are.
+        also: Other people's names for known ones, such as ``{"learning_rate": "lr"}``.
+
+    Example:
+        >>> did_you_mean("n-tirals", ["n-trials", "seed"])
+        '; did you mean "n-trials"?'
+        >>> did_you_mean("zzz", ["n-trials", "seed"])
+        ''
+    """
+    if also and got in also:
+        return f'; did you mean "{also[got]}"?'
+    near = difflib.get_close_matches(got, list(known), n=1, cutoff=0.6)
+    return f'; did you mean "{near[0]}"?' if near else ""

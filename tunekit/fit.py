@@ -1,0 +1,272 @@
+"""The Lightning engine: one run at a time in a Lightning Trainer, on CPU or GPU.
+
+Tables fit in memory, so batches are slices of tensors that already lie on the device;
+rows are never collated one by one. The Trainer is quiet and writes nothing. A run ends
+by ``trainer.should_stop`` alone, never by an exception through the Trainer, and
+``max_epochs`` stays the full horizon, so that schedules do not notice.
+
+Shapes: N rows, F inputs, B rows of a batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tunekit.errors import ConfigError
+from tunekit.module import lit_mlp
+from tunekit.seeds import torch_generator
+from tunekit.trial import Fitted, Metrics, OnEpoch, Run
+
+__all__ = ["Batches", "LightningEngine"]
+
+_PACKAGE = "pytorch_lightning"
+_MANY_THREADS_FLOPS = 3e8
+"""Arithmetic of a training step from which more than one thread pays.
+
+Below it, threads wait for each other longer than they work; on a busy machine, far
+longer.
+"""
+_VALIDATION_ROWS = 8192
+"""Rows of a validation batch: bounds memory; the result does not depend on it."""
+
+
+class Batches:
+    """Shuffled mini-batches of tensors; the order depends on seed, key and epoch.
+
+    A last batch of a single row joins the one before it, because batch norm has no
+    variance of one row; every other last batch stays as short as it is.
+
+    Example:
+        >>> x, y = torch.arange(5.0)[:, None], torch.zeros(5, dtype=torch.long)
+        >>> [len(y_B) for x_BF, y_B in Batches(x, y, batch_size=2, seed=0, key="a")]
+        [2, 3]
+    """
+
+    def __init__(
+        self, x_NF: Tensor, y_N: Tensor, *, batch_size: int, seed: int, key: str
+    ) -> None:
+        self.x_NF, self.y_N = x_NF, y_N
+        self.batch_size, self.seed, self.key = batch_size, seed, key
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        full, rest = divmod(len(self.y_N), self.batch_size)
+        return max(1, full + (rest > 1))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch's batches; the next iteration is the next epoch's."""
+        generator = torch_generator(self.seed, self.key, "batches", self.epoch)
+        self.epoch += 1
+        order_N = torch.randperm(len(self.y_N), generator=generator)
+        order_N = order_N.to(self.x_NF.device)
+        n_batches = len(self)
+        for i in range(n_batches):
+            start = i * self.batch_size
+            end = None if i == n_batches - 1 else start + self.batch_size
+            chosen_B = order_N[start:end]
+            yield self.x_NF[chosen_B], self.y_N[chosen_B]
+
+
+class Rows:
+    """Rows in their own order, in large batches, for evaluation."""
+
+    def __init__(self, x_NF: Tensor, y_N: Tensor) -> None:
+        self.x_NF, self.y_N = x_NF, y_N
+
+    def __len__(self) -> int:
+        """Batches."""
+        return math.ceil(len(self.y_N) / _VALIDATION_ROWS)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of rows."""
+        yield from zip(
+            torch.split(self.x_NF, _VALIDATION_ROWS),
+            torch.split(self.y_N, _VALIDATION_ROWS),
+            strict=True,
+        )
+
+
+class LightningEngine:
+    """Trains runs in a Lightning Trainer.
+
+    Args:
+        x_train: Training rows, (N, F) float32.
+        y_train: Their classes, (N,) int64.
+        x_valid: Validation rows.
+        y_valid: Their classes.
+        n_classes: Classes in all.
+        accelerator: ``auto``, ``cpu`` or ``gpu``, as Lightning understands it.
+        threads: The most that a CPU step may use; as many as torch has when None.
+
+    Raises:
+        ConfigError: If the accelerator is not to be had.
+    """
+
+    name = "lightning"
+
+    def __init__(
+        self,
+        x_train: NDArray[np.float32],
+        y_train: NDArray[np.int64],
+        x_valid: NDArray[np.float32],
+        y_valid: NDArray[np.int64],
+        n_classes: int,
+        accelerator: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self.threads = threads or torch.get_num_threads()
+        if accelerator == "auto":
+            accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+        if accelerator == "gpu" and not torch.cuda.is_available():
+            raise ConfigError(
+                "accelerator gpu needs a CUDA device, got none; use --accelerator cpu"
+            )
+        self.accelerator = accelerator
+        self.device = torch.device("cuda" if accelerator == "gpu" else "cpu")
+        self.n_classes = n_classes
+        self._train = self._to_device(x_train, y_train)
+        self._valid = self._to_device(x_valid, y_valid)
+
+    def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
+        """Train one run to its end; see :class:`tunekit.trial.Engine`."""
+        recipe = run.recipe.as_dict()
+        batch_size = recipe.pop("batch_size")
+        module = lit_mlp(_PACKAGE)(
+            self._train[0].shape[1],
+            self.n_classes,
+            **recipe,
+            seed=run.seed,
+            key=run.key,
+        )
+        parameters = sum(p.numel() for p in module.parameters())
+        # Forward and backward: two and four operations per weight and row.
+        heavy = 6.0 * parameters * batch_size > _MANY_THREADS_FLOPS
+        torch.set_num_threads(self.threads if heavy else 1)
+        watch = _watch(run, on_epoch)
+        batches = Batches(
+            *self._train, batch_size=batch_size, seed=run.seed, key=run.key
+        )
+        with _quiet():
+            trainer = _trainer(run.max_epochs, self.accelerator, watch)
+            trainer.fit(module, batches, Rows(*self._valid))
+        return Fitted(
+            curve=watch.curve,
+            best_epoch=watch.best_epoch,
+            weights=watch.best_weights,
+            diverged=watch.diverged,
+        )
+
+    def _to_device(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[Tensor, Tensor]:
+        return (
+            torch.as_tensor(x).to(self.device),
+            torch.as_tensor(y).to(self.device),
+        )
+
+
+def _trainer(max_epochs: int, accelerator: str, watch: Any) -> Any:
+    """A Trainer that prints nothing, writes nothing and checks nothing twice."""
+    from pytorch_lightning import Trainer
+
+    return Trainer(
+        max_epochs=max_epochs,
+        accelerator=accelerator,
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        callbacks=[watch],
+    )
+
+
+def _watch(run: Run, on_epoch: OnEpoch) -> Any:
+    """The callback that tells each epoch, keeps the best weights and ends the run."""
+    from pytorch_lightning import Callback
+
+    class Watch(Callback):
+        """Hears of every epoch once, after its validation."""
+
+        def __init__(self) -> None:
+            self.curve: list[Metrics] = []
+            self.best_epoch = 0
+            self.best_weights: dict[str, Tensor] = {}
+            self.diverged = False
+            self._best = math.inf
+            self._began = self._lr = 0.0
+
+        def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+            self._began = time.perf_counter()
+            self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
+
+        def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+            # This hook comes after validation but before the module logs its own means.
+            train, val = module.means("train"), module.means("val")
+            metrics = Metrics(
+                train_loss=float(train[0]),
+                val_loss=float(val[0]),
+                train_score=float(train[1]),
+                val_score=float(val[1]),
+                lr=self._lr,
+                seconds=time.perf_counter() - self._began,
+            )
+            self.curve.append(metrics)
+            epoch = len(self.curve)
+            finite = math.isfinite(metrics.val_loss) and math.isfinite(
+                metrics.train_loss
+            )
+            if finite and metrics.val_loss < self._best:
+                self._best, self.best_epoch = metrics.val_loss, epoch
+                self.best_weights = {
+                    name: value.detach().clone().cpu()
+                    for name, value in module.net.state_dict().items()
+                }
+            self.diverged = not finite
+            go_on = on_epoch(epoch, metrics)
+            tired = epoch - self.best_epoch >= run.patience
+            if not go_on or self.diverged or tired:
+                trainer.should_stop = True
+
+    return Watch()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's banners and hints off; a Ctrl-C stays a Ctrl-C.
+
+    Lightning turns KeyboardInterrupt into ``sys.exit``; whoever called us wants the
+    former.
+    """
+    loggers = [
+        logging.getLogger(name)
+        for name in ("pytorch_lightning", "lightning", "lightning.pytorch")
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # Advice on loaders with workers and on log intervals does not apply to
+            # tensors.
+            warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning")
+            warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+            yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

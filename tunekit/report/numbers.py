@@ -1,0 +1,289 @@
+"""Every number of a report, from the study folder alone.
+
+``build`` reads ``study.toml``, ``split.json``, ``journal.log`` and, once the winner was
+evaluated, ``final.json``. What it returns is strict JSON: plain values, and null where
+a number is missing or not finite.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from tunekit.errors import ConfigError, DataError
+from tunekit.report.importance import PREFIX, importance
+
+__all__ = ["build"]
+
+_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+_BUDGETS = ("n_trials", "budget_epochs", "timeout")
+_PACKAGES = ("optuna-tunekit", "torch", "pytorch-lightning", "optuna", "numpy")
+
+
+def build(folder: Path) -> dict[str, Any]:
+    """All of ``report.json``, recomputed from what stands in ``folder``.
+
+    Args:
+        folder: A study folder, finished or not.
+
+    Raises:
+        ConfigError: The folder is no study.
+        DataError: One of its files is damaged.
+    """
+    settings = _read(folder, "study.toml")
+    split = _read(folder, "split.json")
+    study = _open(folder)
+    final = _read(folder, "final.json") if (folder / "final.json").exists() else {}
+    frozen = study.get_trials(deepcopy=False)
+    trials = [_trial(trial) for trial in frozen]
+    ended = [trial for trial in trials if trial["val_loss"] is not None]
+    ranked = sorted(ended, key=lambda trial: (trial["val_loss"], trial["number"]))
+    space, fixed = _space(
+        settings.pop("space", {}), ranked[0]["params"] if ranked else {}
+    )
+    shares, reason = importance(frozen, {t["number"]: t["val_loss"] for t in ended})
+    states = Counter(trial["state"] for trial in trials)
+    report = {
+        "study": study.study_name,
+        "folder": str(folder),
+        "finished": bool(final),
+        "seed": settings.get("seed"),
+        "engine": study.user_attrs.get("engine", settings.get("engine")),
+        "metric": final.get("metric", "val_loss"),
+        "data": _data(split),
+        "budget": {name: settings.get(name) for name in _BUDGETS},
+        "trials": {
+            "total": len(trials),
+            "complete": states["complete"],
+            "pruned": states["pruned"],
+            "failed": states["failed"],
+            "running": states["running"],
+        },
+        "epochs_trained": sum(trial["epochs"] for trial in trials),
+        "seconds": study.user_attrs.get(
+            "seconds", sum(trial["seconds"] or 0.0 for trial in trials)
+        ),
+        "best": _best(ranked),
+        "history": _history(frozen),
+        "test": final.get("test"),
+        "model": final.get("model"),
+        "baselines": final.get("baselines"),
+        "versions": study.user_attrs.get("versions") or _versions(),
+        "space": space,
+        "fixed": fixed,
+        "top": ranked[:10],
+        "importance": shares,
+        "importance_missing": reason,
+        "winner": {name: final[name] for name in ("number", "recipe", "seeds")}
+        if final
+        else None,
+        "best_curve": _curve(frozen[ranked[0]["number"]]) if ranked else [],
+        "confusion": final.get("confusion"),
+        "errors": [
+            {
+                "number": trial.number,
+                "error": str(trial.user_attrs.get("error", "no reason was recorded")),
+            }
+            for trial in frozen
+            if trial.state == TrialState.FAIL
+        ],
+        "stopped_early": _stopped(trials),
+        "trial_list": trials,
+        "settings": settings,
+    }
+    plain: dict[str, Any] = _plain(report)
+    return plain
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    """One file of the study, or the one line that says what is wrong with it."""
+    path = folder / name
+    try:
+        text = path.read_text(encoding="utf-8")
+        found: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        if not isinstance(found, dict):
+            raise ValueError("not a table")
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_study(folder, name) from None
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); restore it from a copy of the folder"
+        ) from None
+    return found
+
+
+def _open(folder: Path) -> optuna.Study:
+    path = folder / "journal.log"
+    # Optuna would make the file where there is none.
+    if not path.is_file():
+        raise _no_study(folder, path.name)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        names = optuna.get_all_study_names(storage)
+        if not names:
+            raise _no_study(folder, "a study in journal.log")
+        name = folder.name if folder.name in names else names[0]
+        return optuna.load_study(study_name=name, storage=storage)
+    except ConfigError:
+        raise
+    # Optuna has no error of its own for a damaged journal: any may come.
+    except Exception as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); restore it from a copy of the folder"
+        ) from None
+
+
+def _no_study(folder: Path, what: str) -> ConfigError:
+    return ConfigError(
+        f"{folder} is no study folder: it lacks {what}; give the folder OUT/NAME of a "
+        "study"
+    )
+
+
+def _trial(trial: FrozenTrial) -> dict[str, Any]:
+    """What is told of one trial, hyperparameters in human units."""
+    attrs = trial.user_attrs
+    lowest = min(
+        ((loss, epoch) for epoch, loss in _curve(trial) if math.isfinite(loss)),
+        default=(None, None),
+    )
+    recorded = attrs.get("best_val_loss")
+    if recorded is not None and math.isfinite(recorded):
+        lowest = (recorded, attrs.get("best_epoch", lowest[1]))
+    return {
+        "number": trial.number,
+        "state": _STATES[trial.state],
+        "val_loss": lowest[0],
+        "val_score": attrs.get("best_val_score"),
+        "epoch": lowest[1],
+        "epochs": len(trial.intermediate_values),
+        "seconds": attrs.get("seconds"),
+        "stopped": attrs.get("stopped", ""),
+        "params": attrs.get("params") or _human(trial.params),
+    }
+
+
+def _human(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Optuna's parameters with each gap to 1 turned back into the value."""
+    return {
+        name.removeprefix(PREFIX): 1 - value if name.startswith(PREFIX) else value
+        for name, value in params.items()
+    }
+
+
+def _curve(trial: FrozenTrial) -> list[tuple[int, float]]:
+    return sorted(trial.intermediate_values.items())
+
+
+def _best(ranked: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    if not ranked:
+        return None
+    return {name: ranked[0][name] for name in ("number", "params", "val_loss", "epoch")}
+
+
+def _history(trials: Sequence[FrozenTrial]) -> list[tuple[int, float]]:
+    """(epochs trained in all, best loss so far) at each improvement, trial by trial."""
+    history: list[tuple[int, float]] = []
+    epochs = 0
+    for trial in trials:
+        for _, loss in _curve(trial):
+            epochs += 1
+            if math.isfinite(loss) and (not history or loss < history[-1][1]):
+                history.append((epochs, loss))
+    return history
+
+
+def _space(
+    table: Mapping[str, Any], best: Mapping[str, Any]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What was searched, with the best trial's values, and what stood fixed."""
+    searched: list[dict[str, Any]] = []
+    fixed: dict[str, Any] = {}
+    for name, entry in table.items():
+        if isinstance(entry, dict):
+            searched.append({"name": name, **entry, "best": best.get(name)})
+        elif isinstance(entry, list):
+            searched.append(
+                {
+                    "name": name,
+                    "scale": "choices",
+                    "choices": entry,
+                    "best": best.get(name),
+                }
+            )
+        else:
+            fixed[name] = entry
+    return searched, fixed
+
+
+def _data(split: Mapping[str, Any]) -> dict[str, Any]:
+    """The table in a few numbers: ``classes`` counts, ``class_names`` lists them."""
+    names = split.get("classes", [])
+    return {
+        "rows": split.get("rows"),
+        "features": split.get("features"),
+        "classes": len(names),
+        "source": split.get("source"),
+        "target": split.get("target"),
+        "inputs": split.get("inputs"),
+        "class_names": names,
+        "split": {
+            part: len(split.get(part, ())) for part in ("train", "validation", "test")
+        },
+        "columns": split.get("columns", []),
+        "notes": split.get("notes", []),
+    }
+
+
+def _stopped(trials: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many trials ended before their last epoch, by reason, the commonest first."""
+    reasons = Counter(
+        # "diverged at epoch 3": one reason, whichever the epoch.
+        str(trial["stopped"]).split(" at epoch ")[0]
+        for trial in trials
+        if trial["stopped"]
+    )
+    return dict(reasons.most_common())
+
+
+def _versions() -> dict[str, str]:
+    """What is installed now, for a study that did not record what it ran with."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _plain(value: Any) -> Any:
+    """The value as strict JSON gives it back: lists, string keys, null for NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    # TOML's dates are the one other kind of value that can stand in these files.
+    return str(value)

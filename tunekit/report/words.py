@@ -1,0 +1,74 @@
+"""What hyperparameters, scales and states are called on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunekit.report.axes import value_text
+
+__all__ = ["MEANINGS", "SCALES", "STATES", "progress", "range_text"]
+
+MEANINGS = {
+    "n_layers": "hidden layers",
+    "width": "units in a hidden layer",
+    "shape": "all layers equally wide, or each half the last",
+    "activation": "what a unit does to its input",
+    "dropout": "share of units left out at random while training",
+    "optimizer": "how weights are moved",
+    "lr": "learning rate: how far weights move in a step",
+    "momentum": "how much of the last step is kept (SGD)",
+    "nesterov": "SGD looks a step ahead",
+    "beta1": "memory of gradients (Adam)",
+    "beta2": "memory of squared gradients (Adam)",
+    "eps": "guard against division by zero (Adam)",
+    "weight_decay": "how strongly weights are pulled to zero",
+    "batch_size": "rows in one step",
+    "schedule": "how the learning rate falls over epochs",
+    "lr_decay": "how fast it falls, an epoch",
+    "label_smoothing": "probability taken from the true class and spread",
+}
+
+SCALES = {
+    "uniform": "even",
+    "int": "whole numbers, even",
+    "log": "by factors (logarithmic)",
+    "int-log": "whole numbers, by factors",
+    "one-minus-log": "distance to 1 by factors",
+    "choices": "from a list",
+}
+
+STATES = {
+    "complete": "finished",
+    "pruned": "stopped early",
+    "failed": "failed",
+    "running": "running",
+    "waiting": "waiting",
+}
+
+
+def range_text(entry: Mapping[str, Any]) -> str:
+    """Where a hyperparameter was searched.
+
+    Example:
+        >>> range_text({"name": "lr", "scale": "log", "low": 1e-4, "high": 0.1})
+        '0.0001 to 0.1'
+        >>> range_text({"name": "act", "scale": "choices", "choices": ["relu", "tanh"]})
+        'relu, tanh'
+    """
+    if entry["scale"] == "choices":
+        return ", ".join(value_text(choice) for choice in entry["choices"])
+    scale = entry["scale"]
+    return f"{value_text(entry['low'], scale)} to {value_text(entry['high'], scale)}"
+
+
+def progress(report: Mapping[str, Any]) -> str:
+    """How far an unfinished search has come, in a sentence."""
+    total, best = report["trials"]["total"], report["best"]
+    if best is None:
+        return f"The search is unfinished: {total} configurations, none with a result."
+    return (
+        f"The search is unfinished: {total} configurations so far, the best one "
+        f"(trial {best['number']}) with a validation loss of "
+        f"{value_text(best['val_loss'])}."
+    )

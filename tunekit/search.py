@@ -1,0 +1,207 @@
+"""Optuna's samplers and pruners by name, safe for resuming and several workers.
+
+Whatever a sampler draws for a trial is a function of the study's seed, the trial's
+number, the hyperparameter's name and the recorded trials: workers with one seed do not
+repeat each other, and a study that was interrupted goes on as if it had not been. Trial
+0 is always the default recipe, so that every search starts from something sensible.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from tunekit.seeds import seed_for
+from tunekit.space import Space
+
+__all__ = ["SeededSampler", "pruner", "sampler"]
+
+_UNLISTED_GRID = 64
+"""Grid points when the budget does not say how many trials there will be."""
+_STARTUP = 10
+"""Trials that TPE and the Gaussian process draw at random before they model."""
+
+_Maker = Callable[[int], BaseSampler]
+
+
+class SeededSampler(BaseSampler):
+    """A sampler that gives fixed configurations first, then asks another, seeded anew.
+
+    Args:
+        make: Builds the inner sampler from a seed; it keeps no state of its own between
+            trials (Optuna's keep theirs in the study).
+        seed: The study's seed.
+        first: Configurations (stored names and values) of the trials 0, 1, ….
+        distributions: The distributions of those configurations.
+    """
+
+    def __init__(
+        self,
+        make: _Maker,
+        *,
+        seed: int,
+        first: Sequence[Mapping[str, Any]] = (),
+        distributions: Sequence[Mapping[str, BaseDistribution]] = (),
+    ) -> None:
+        self._make = make
+        self._seed = seed
+        self._first = [dict(params) for params in first]
+        self._distributions = [dict(each) for each in distributions]
+        self._joint: tuple[int, BaseSampler] | None = None
+
+    def reseed_rng(self) -> None:
+        """Nothing to do: every trial has a seed of its own."""
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The inner sampler's, or all of a given configuration."""
+        if trial.number < len(self._first):
+            return self._distributions[trial.number]
+        return self._inner(trial).infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """The given configuration, or the inner sampler's joint proposal."""
+        if trial.number < len(self._first):
+            return self._first[trial.number]
+        return self._inner(trial).sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """The inner sampler's value of one hyperparameter."""
+        # Its own seed by name: a trial whose first half is known draws the same second.
+        inner = self._make(seed_for(self._seed, trial.number, param_name) % 2**31)
+        return inner.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Passed on."""
+        self._inner(trial).before_trial(study, trial)
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Passed on."""
+        self._inner(trial).after_trial(study, trial, state, values)
+
+    def _inner(self, trial: FrozenTrial) -> BaseSampler:
+        """One sampler for the joint steps of a trial: some remember what they infer."""
+        if self._joint is None or self._joint[0] != trial.number:
+            made = self._make(seed_for(self._seed, trial.number) % 2**31)
+            self._joint = (trial.number, made)
+        return self._joint[1]
+
+
+def sampler(
+    name: str,
+    space: Space,
+    *,
+    defaults: Mapping[str, Any],
+    seed: int,
+    n_trials: int | None,
+) -> BaseSampler:
+    """The sampler of this name for a study.
+
+    Args:
+        name: tpe, random, grid, qmc, gp or cmaes.
+        space: What is searched.
+        defaults: Every hyperparameter's default; trial 0 is the nearest configuration.
+        seed: The study's seed.
+        n_trials: The budget in trials, if it has one; a grid is laid out for it.
+    """
+    first = [space.nearest(defaults)]
+    if name == "grid":
+        # The grid alone: the default recipe is no point of it, but still trial 0.
+        first += space.grid(n_trials or _UNLISTED_GRID, seed)
+    return SeededSampler(
+        _maker(name, seed),
+        seed=seed,
+        first=[space.to_stored(params) for params in first],
+        distributions=[space.distributions(params) for params in first],
+    )
+
+
+def pruner(name: str, max_epochs: int) -> optuna.pruners.BasePruner:
+    """The pruner of this name, for trials of at most ``max_epochs``.
+
+    Example:
+        >>> type(pruner("median", 30)).__name__
+        'MedianPruner'
+    """
+    if name == "none":
+        return optuna.pruners.NopPruner()
+    if name == "median":
+        return optuna.pruners.MedianPruner(
+            n_startup_trials=5, n_warmup_steps=max(1, max_epochs // 10)
+        )
+    if name == "halving":
+        return optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=max(1, max_epochs // 9), reduction_factor=3
+        )
+    if name == "hyperband":
+        return optuna.pruners.HyperbandPruner(
+            min_resource=max(1, max_epochs // 27), max_resource=max_epochs
+        )
+    raise ValueError(f'unknown pruner "{name}"')
+
+
+def _maker(name: str, study_seed: int) -> _Maker:
+    """What builds Optuna's sampler of this name from a seed."""
+    samplers = optuna.samplers
+
+    def make(seed: int) -> BaseSampler:
+        random = samplers.RandomSampler(seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            if name == "tpe":
+                # Groups: hyperparameters under one condition are modelled together.
+                return samplers.TPESampler(
+                    seed=seed, group=True, n_startup_trials=_STARTUP
+                )
+            if name == "gp":
+                return samplers.GPSampler(
+                    seed=seed,
+                    independent_sampler=random,
+                    n_startup_trials=_STARTUP,
+                    warn_independent_sampling=False,
+                )
+            if name == "cmaes":
+                return samplers.CmaEsSampler(
+                    seed=seed,
+                    independent_sampler=random,
+                    warn_independent_sampling=False,
+                    consider_pruned_trials=True,
+                )
+            if name == "qmc":
+                # One scrambling for the whole study: the trials are points of one
+                # sequence.
+                return samplers.QMCSampler(
+                    seed=study_seed % 2**31,
+                    scramble=True,
+                    independent_sampler=random,
+                    warn_independent_sampling=False,
+                )
+        if name in ("random", "grid"):
+            return random
+        raise ValueError(f'unknown sampler "{name}"')
+
+    return make

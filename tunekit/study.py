@@ -1,0 +1,324 @@
+"""The main job: search hyperparameters, judge the winner, save it, report.
+
+    python -m tunekit.study --data adult.csv --target income --n-trials 50
+
+From Python:
+
+    from tunekit import Config, run
+    result = run(Config(data="adult.csv", target="income", n_trials=50))
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunekit.config import Config, read_command
+from tunekit.errors import StoppedError, TunekitError
+from tunekit.interrupt import Interrupted, listening, shield
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+    from rich.console import Console
+
+    from tunekit.budget import Budget
+    from tunekit.screen import Screen
+    from tunekit.store import Store
+    from tunekit.trial import Engine
+
+__all__ = ["Result", "dry_run", "main", "run"]
+
+_BEGAN = time.time()
+"""When this module was imported: a command's time limit counts from here."""
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a study came to.
+
+    Attributes:
+        folder: The study folder; everything below is read from it.
+        report: The content of ``report.json``.
+        study: The Optuna study.
+        trials: One row a trial: number, state, value (lowest validation loss), epochs,
+            seconds, and one column per hyperparameter.
+    """
+
+    folder: Path
+    report: dict[str, Any]
+    study: optuna.Study
+    trials: pd.DataFrame
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """The winner's hyperparameters, as people read them."""
+        params: dict[str, Any] = self.report["best"]["params"]
+        return params
+
+    @property
+    def best_value(self) -> float:
+        """The lowest validation loss of any trial."""
+        return float(self.report["best"]["val_loss"])
+
+    @property
+    def history(self) -> list[tuple[int, float]]:
+        """(epochs spent in all, best validation loss so far), one an improvement."""
+        return [(epochs, loss) for epochs, loss in self.report["history"]]
+
+
+def run(config: Config, *, console: Console | None = None) -> Result:
+    """Run a study to its end, or go on with one that was stopped.
+
+    Args:
+        config: All options.
+        console: Where to draw; standard output when None.
+
+    Raises:
+        DataError: The table cannot be used.
+        ConfigError: An option does not fit the table.
+        ResumeError: The folder holds another study.
+        StoppedError: It had to stop, and can be resumed.
+        KeyboardInterrupt: After Ctrl-C; everything is kept.
+    """
+    try:
+        with listening():
+            return _Job(config, console, time.time()).run()
+    except Interrupted as stop:
+        raise KeyboardInterrupt(str(stop)) from None
+
+
+def dry_run(config: Config, *, console: Console | None = None) -> None:
+    """Show what would be done, with the expected time; write nothing."""
+    _Job(config, console, time.time()).dry_run()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; the exit code."""
+    config: Config | None = None
+    try:
+        with listening():
+            command = read_command(arguments)
+            config = command.config
+            job = _Job(config, None, _BEGAN)
+            if command.dry_run:
+                job.dry_run()
+            else:
+                job.run()
+    except Interrupted as stop:
+        print("\nstopped", end="", file=sys.stderr)
+        if config is not None and (config.folder / "study.toml").exists():
+            print(
+                f"; all is kept in {config.folder}, and the same command goes on",
+                end="",
+                file=sys.stderr,
+            )
+        print(file=sys.stderr)
+        return stop.exit_code
+    except StoppedError as error:
+        return _fail(error, 3)
+    except TunekitError as error:
+        return _fail(error, 2)
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 3
+    return 0
+
+
+def _fail(error: Exception, code: int) -> int:
+    line = " ".join(str(error).split())
+    print(f"error: {line}", file=sys.stderr)
+    return code
+
+
+class _Job:
+    """One call of the main job, step by step."""
+
+    def __init__(self, config: Config, console: Console | None, began: float) -> None:
+        from rich.console import Console
+
+        from tunekit.plan import Plan
+        from tunekit.workers import Setup
+
+        self.config, self.began = config, began
+        self.until = None if config.timeout is None else began + config.timeout
+        self.console = console or Console(highlight=False)
+        self.setup = Setup.of(config)
+        self.plan = Plan(self.console, config, self.setup.table, self.setup.space)
+        self._engine: Engine | None = None
+        self._seconds_before = 0.0
+
+    def dry_run(self) -> None:
+        """Show the plan and how long it may take; write nothing."""
+        self.plan.show()
+        self.plan.show_space()
+        self.plan.show_expected_time(self.engine)
+
+    def run(self) -> Result:
+        """Search, judge, report; or say that all this is done."""
+        from tunekit.store import Store
+
+        folder, settings = self.config.folder, self.setup.settings
+        described = self.setup.table.describe()
+        before: dict[str, Any] | None = None
+        if Store.exists(folder):
+            Store.check_same(folder, settings, described)
+            before = Store.settings_of(folder)
+        else:
+            self.plan.show()
+            engine = self.engine  # fails before anything is written
+            del engine
+            Store.create(folder, settings, described)
+        store = self.setup.open()
+        self._seconds_before = store.study.user_attrs.get("seconds", 0.0)
+        if before is not None:
+            if self._is_finished(store, before):
+                return self._finished(store)
+            self.plan.show()
+            self.plan.say(f"  going on with the {len(store.trials())} trials it has")
+        store.extend(settings)
+        store.study.set_user_attr("finished", False)
+        try:
+            self._work(store)
+        finally:
+            with shield():
+                self._note_seconds(store)
+                store.release_all()
+        return self._finished(store)
+
+    @property
+    def engine(self) -> Engine:
+        """What trains; made when first asked for, because that imports torch."""
+        if self._engine is None:
+            self._engine = self.setup.engine()
+        return self._engine
+
+    def _work(self, store: Store) -> None:
+        """Search, judge the winner, report."""
+        from tunekit import report
+        from tunekit.budget import best_of
+        from tunekit.files import write_json
+        from tunekit.screen import Screen
+        from tunekit.trial import Recipe
+        from tunekit.winner import crown
+
+        budget = self.setup.budget(self.until)
+        left = None if self.until is None else self.until - time.time()
+        with Screen(self.console, budget, store.trials, left) as screen:
+            self._search(store, budget, screen)
+            best = best_of(store.trials())
+            if best is None:
+                raise StoppedError(
+                    "a winner needs at least one epoch with a finite loss, and none of "
+                    f"{len(store.trials())} trials had one; raise the budget or narrow "
+                    "the learning rate (--set lr=1e-4..1e-2)"
+                )
+            space = self.setup.space
+            params = {**space.fixed, **space.from_stored(best.params)}
+            final = crown(
+                best,
+                Recipe().with_params(params),
+                engine=self.engine,
+                table=self.setup.table,
+                settings=store.settings,
+                folder=self.config.folder,
+                say=screen.phase,
+                seconds_left=self._seconds_left,
+            )
+            screen.phase("writing the report")
+            with shield():
+                write_json(self.config.folder / "final.json", final)
+                self._note_seconds(store)
+                report.write(self.config.folder)
+                store.study.set_user_attr("finished", True)
+
+    def _search(self, store: Store, budget: Budget, screen: Screen) -> None:
+        """Train until the budget is spent, in this process and in others."""
+        from tunekit.workers import work
+
+        workers = min(self.config.workers, self.config.in_flight or self.config.workers)
+        if workers > 1 and budget.may_start(store.trials()):
+            self._search_beside(store, screen, workers)
+        # With one worker this is the search; after several, whatever one of them left.
+        work(
+            store,
+            self.engine,
+            self.setup.space,
+            budget,
+            board=self.setup.board(),
+            on_end=screen.ended,
+        )
+
+    def _search_beside(self, store: Store, screen: Screen, workers: int) -> None:
+        """Watch worker processes until they are done."""
+        from tunekit.workers import spawn, stop
+
+        self.setup.board()
+        extra = {} if self.until is None else {"until": str(self.until)}
+        seen = {t.number for t in store.trials() if t.state.is_finished()}
+        processes = spawn(self.config.folder, workers, extra)
+        try:
+            running = True
+            while running:
+                running = any(process.poll() is None for process in processes)
+                for trial in store.trials():
+                    if trial.state.is_finished() and trial.number not in seen:
+                        seen.add(trial.number)
+                        screen.ended(trial)
+                if running:
+                    time.sleep(_POLL_SECONDS)
+            for process in processes:
+                said = process.communicate()[1].strip()
+                if process.returncode == 3 and said:
+                    raise StoppedError(said.splitlines()[-1].removeprefix("error: "))
+                if process.returncode:
+                    last = said.splitlines()[-1] if said else "no message"
+                    screen.phase(f"a worker ended with {process.returncode}: {last}")
+        finally:
+            stop(processes)
+
+    def _seconds_left(self) -> float:
+        """Until the report must be begun."""
+        from tunekit.workers import Setup
+
+        if self.until is None:
+            return float("inf")
+        return self.until - time.time() - Setup.REPORT_SECONDS
+
+    def _note_seconds(self, store: Store) -> None:
+        """Record the wall time spent on this study, in all its runs."""
+        seconds = self._seconds_before + time.time() - self.began
+        store.study.set_user_attr("seconds", round(seconds, 3))
+
+    def _is_finished(self, store: Store, before: dict[str, Any]) -> bool:
+        """Whether the folder already holds the result of this budget."""
+        if not store.study.user_attrs.get("finished"):
+            return False
+        if before.get("final_seeds") != self.config.final_seeds:
+            return False
+        if not self.setup.budget(None).may_start(store.trials()):
+            return True
+        old, new = before.get("timeout"), self.config.timeout
+        return old is not None and new is not None and new <= old
+
+    def _finished(self, store: Store) -> Result:
+        """The closing table, and everything as Python objects."""
+        from tunekit import report
+        from tunekit.closing import show_result, trials_frame
+
+        found = report.build(self.config.folder)
+        show_result(self.console, self.config, found)
+        return Result(
+            self.config.folder, found, store.study, trials_frame(store.trials())
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""What one training run is: a recipe, a key for its random streams, and what it tells.
+
+A *recipe* holds all that trains one model. A *run* is a recipe with its horizon and its
+seeds. An *engine* trains runs and reports each epoch to whoever passed ``on_epoch``;
+that callback answers whether to go on, so nothing has to be raised through a training
+loop. No torch, no Optuna and no TensorBoard here: these are the words that floors
+share.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+__all__ = [
+    "ACTIVATIONS",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "SHAPES",
+    "Engine",
+    "Fitted",
+    "Metrics",
+    "OnEpoch",
+    "Recipe",
+    "Run",
+]
+
+Activation = Literal["relu", "silu", "gelu", "tanh"]
+Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
+Schedule = Literal["constant", "inverse", "exponential", "step", "cosine"]
+Shape = Literal["block", "funnel"]
+
+ACTIVATIONS: tuple[str, ...] = ("relu", "silu", "gelu", "tanh")
+OPTIMIZERS: tuple[str, ...] = ("sgd", "adam", "adamw", "rmsprop")
+SCHEDULES: tuple[str, ...] = ("constant", "inverse", "exponential", "step", "cosine")
+SHAPES: tuple[str, ...] = ("block", "funnel")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that trains one model; every field can be tuned, listed or fixed.
+
+    Example:
+        >>> Recipe(lr=1e-2).with_params({"width": 64}).width
+        64
+    """
+
+    n_layers: int = 2
+    """Hidden layers; 0 is softmax regression."""
+    width: int = 128
+    """Units of the (first) hidden layer."""
+    shape: Shape = "block"
+    """``block``: all layers equally wide; ``funnel``: each half as wide as the last."""
+    activation: Activation = "relu"
+    dropout: float = 0.1
+    """Probability that a hidden unit is left out, in training."""
+    optimizer: Optimizer = "adamw"
+    lr: float = 3e-3
+    momentum: float = 0.9
+    """SGD's momentum."""
+    nesterov: bool = True
+    """SGD looks ahead (Nesterov's momentum)."""
+    beta1: float = 0.9
+    """Adam's decay of the mean of gradients."""
+    beta2: float = 0.999
+    """Adam's decay of the mean of squared gradients."""
+    eps: float = 1e-8
+    """Adam's guard against division by zero."""
+    weight_decay: float = 1e-4
+    """Decoupled under AdamW (a factor of lr), an L2 term of the gradient elsewhere."""
+    batch_size: int = 64
+    schedule: Schedule = "cosine"
+    """How the learning rate decays over epochs."""
+    lr_decay: float = 0.03
+    """Relative decay an epoch, for schedules inverse, exponential and step."""
+    label_smoothing: float = 0.0
+
+    def with_params(self, params: Mapping[str, Any]) -> Recipe:
+        """This recipe with the named fields replaced."""
+        return dataclasses.replace(self, **params)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name, plain values."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What an epoch came to; losses are mean cross-entropy, scores accuracies."""
+
+    train_loss: float
+    val_loss: float
+    train_score: float
+    val_score: float
+    lr: float
+    seconds: float
+    """Wall time of the epoch, validation included."""
+
+
+OnEpoch = Callable[[int, Metrics], bool]
+"""Hears of a completed epoch (counted from 1); answers whether training goes on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One model to be trained: a recipe, its horizon, and the key of its randomness."""
+
+    recipe: Recipe
+    max_epochs: int
+    patience: int
+    """Epochs without a better validation loss after which training stops."""
+    seed: int
+    """The study's seed."""
+    key: str
+    """What tells this run from others of its study, such as ``trial-7``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What training a run left: the curve, and the weights of its best epoch."""
+
+    curve: list[Metrics]
+    best_epoch: int
+    """The epoch (from 1) with the lowest validation loss; 0 when none was finite."""
+    weights: dict[str, Any] = field(repr=False)
+    """State dict of the network (CPU tensors) after ``best_epoch``."""
+    diverged: bool
+    """Whether a loss stopped being finite."""
+
+    @property
+    def best(self) -> Metrics:
+        """The metrics of the best epoch."""
+        return self.curve[self.best_epoch - 1]
+
+
+class Engine(Protocol):
+    """What trains runs."""
+
+    name: str
+
+    def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
+        """Train until the horizon, the patience, a non-finite loss or a "no"."""
+        ...

@@ -1,0 +1,12 @@
+"""Running a search: the loop, in one process or in many on one study folder.
+
+A worker repeats: take a trial, train it, write down what happened. More workers are
+more processes of ``python -m tunekit.workers FOLDER``; all they share is the study
+folder.
+"""
+
+from tunekit.workers.loop import work
+from tunekit.workers.processes import spawn, stop
+from tunekit.workers.setup import Setup
+
+__all__ = ["Setup", "spawn", "stop", "work"]

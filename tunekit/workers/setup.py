@@ -1,0 +1,127 @@
+"""From options to what a worker needs: table, space, engine, the open study."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from tunekit.board import Board
+from tunekit.budget import Budget, final_seconds
+from tunekit.config import Config
+from tunekit.data import Table, load
+from tunekit.search import pruner, sampler
+from tunekit.space import Categorical, Range, Space, recipe_space
+from tunekit.store import Store
+from tunekit.trial import Recipe
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from tunekit.trial import Engine
+
+__all__ = ["Setup"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The table and the space that options name, and what is built from them."""
+
+    config: Config
+    table: Table
+    space: Space
+
+    REPORT_SECONDS: ClassVar[float] = 4.0
+    """Kept back from a time limit for evaluation, saving and the report."""
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Read the table, and fit the space to it.
+
+        Raises:
+            DataError: The table cannot be used.
+            SpaceError: A hyperparameter does not fit the table.
+        """
+        table = load(
+            config.data,
+            config.target,
+            valid_data=config.valid_data,
+            test_data=config.test_data,
+            drop=config.drop,
+            split=config.split,
+            seed=config.seed,
+        )
+        return cls(config, table, recipe_space(config.space, len(table.y_train)))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting, resolved, as ``study.toml`` holds it."""
+        return {**self.config.as_settings(), "space": self.space.as_settings()}
+
+    def engine(self, threads: int | None = None) -> Engine:
+        """What trains on this table.
+
+        Args:
+            threads: The most that it may use on a CPU.
+
+        Raises:
+            ConfigError: If the accelerator is not to be had.
+        """
+        from tunekit.fit import LightningEngine
+
+        table = self.table
+        return LightningEngine(
+            table.x_train,
+            table.y_train,
+            table.x_valid,
+            table.y_valid,
+            len(table.classes),
+            self.config.accelerator,
+            threads,
+        )
+
+    def open(self) -> Store:
+        """The study in its folder, with the sampler and pruner that options name."""
+        config = self.config
+        return Store(
+            config.folder,
+            sampler(
+                config.sampler,
+                self.space,
+                defaults=Recipe().as_dict(),
+                seed=config.seed,
+                n_trials=config.n_trials,
+            ),
+            pruner(config.pruner, config.max_epochs),
+        )
+
+    def board(self) -> Board:
+        """TensorBoard's files, described."""
+        board = Board(self.config.folder / "tb")
+        domains: dict[str, Any] = {}
+        for name, scale in self.space.scales.items():
+            if isinstance(scale, Categorical):
+                domains[name] = list(scale.choices)
+            elif isinstance(scale, Range):
+                domains[name] = (scale.low, scale.high)
+        board.describe(domains)
+        return board
+
+    def budget(self, until: float | None) -> Budget:
+        """What the search may spend.
+
+        Args:
+            until: When the whole command must be done (``time.time()``), if ever.
+        """
+        config = self.config
+
+        def seconds_left(trials: list[FrozenTrial]) -> float:
+            assert until is not None
+            after = final_seconds(trials, config.final_seeds, config.max_epochs)
+            return until - time.time() - self.REPORT_SECONDS - after
+
+        return Budget(
+            n_trials=config.n_trials,
+            epochs=config.budget_epochs,
+            seconds_left=None if until is None else seconds_left,
+        )
