@@ -11,10 +11,12 @@ From Python:
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +131,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        why = error.strerror or str(error)
+        return _fail(
+            StoppedError(
+                f"files must be readable and writable, got: {why}{where}; mend that and "
+                "run the same command again, what was recorded is kept"
+            ),
+            3,
+        )
     return 0
 
 
@@ -136,6 +148,13 @@ def _fail(error: Exception, code: int) -> int:
     line = " ".join(str(error).split())
     print(f"error: {line}", file=sys.stderr)
     return code
+
+
+def _versions() -> dict[str, str]:
+    """What the study is made with; recorded, so that a report can say so later."""
+    packages = ("torch", "pytorch-lightning", "optuna", "numpy", "pandas")
+    found = {name: metadata.version(name) for name in packages}
+    return {"python": platform.python_version(), **found}
 
 
 class _Job:
@@ -185,6 +204,7 @@ class _Job:
             self.plan.say(f"  going on with the {len(store.trials())} trials it has")
         store.extend(settings)
         store.study.set_user_attr("finished", False)
+        store.study.set_user_attr("versions", _versions())
         try:
             self._work(store)
         finally:
@@ -256,33 +276,34 @@ class _Job:
             on_end=screen.ended,
         )
 
-    def _search_beside(self, store: Store, screen: Screen, workers: int) -> None:
+    def _search_beside(self, store: Store, screen: Screen, n_workers: int) -> None:
         """Watch worker processes until they are done."""
-        from tunekit.workers import spawn, stop
+        from tunekit.workers import Worker, stop
 
         self.setup.board()
         extra = {} if self.until is None else {"until": str(self.until)}
+        threads = max(1, (os.cpu_count() or 1) // n_workers)
         seen = {t.number for t in store.trials() if t.state.is_finished()}
-        processes = spawn(self.config.folder, workers, extra)
+        workers: list[Worker] = []
         try:
+            for _ in range(n_workers):
+                workers.append(Worker.start(self.config.folder, threads, extra))
             running = True
             while running:
-                running = any(process.poll() is None for process in processes)
+                running = any(worker.code is None for worker in workers)
                 for trial in store.trials():
                     if trial.state.is_finished() and trial.number not in seen:
                         seen.add(trial.number)
                         screen.ended(trial)
                 if running:
                     time.sleep(_POLL_SECONDS)
-            for process in processes:
-                said = process.communicate()[1].strip()
-                if process.returncode == 3 and said:
-                    raise StoppedError(said.splitlines()[-1].removeprefix("error: "))
-                if process.returncode:
-                    last = said.splitlines()[-1] if said else "no message"
-                    screen.phase(f"a worker ended with {process.returncode}: {last}")
+            for worker in workers:
+                if worker.code == 3:
+                    raise StoppedError(worker.last_words())
+                if worker.code:
+                    screen.phase(f"a worker ended early: {worker.last_words()}")
         finally:
-            stop(processes)
+            stop(workers)
 
     def _seconds_left(self) -> float:
         """Until the report must be begun."""

@@ -221,7 +221,7 @@ def _value(name: str, text: Any) -> Any:
         return text
     try:
         number = float(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SpaceError(
             f"a number, a range low..high or a list expected, got {text!r}"
         ) from None

@@ -17,7 +17,7 @@ Example:
 
 from __future__ import annotations
 
-import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -112,7 +112,8 @@ class Range(Scale):
         for end in (self.low, self.high):
             if isinstance(end, bool) or not isinstance(end, int | float):
                 raise SpaceError(f"low and high must be numbers, {got}")
-            if not math.isfinite(end):
+            # Compared, not converted: an integer may be too large for a float.
+            if not abs(end) <= sys.float_info.max:
                 raise SpaceError(f"low and high must be finite, {got}")
             if self.integer and end != int(end):
                 raise SpaceError(f"low and high must be whole numbers, {got}")
@@ -139,9 +140,12 @@ class Range(Scale):
 
     def levels(self, n: int) -> list[Any]:
         """Evenly spaced values from low to high; the middle for one."""
-        shares = [0.5] if n == 1 else [i / (n - 1) for i in range(n)]
-        values = [self.nearest(self._at(share)) for share in shares]
-        return list(dict.fromkeys(values))
+        if n == 1:
+            return [self.nearest(self._at(0.5))]
+        inner = [self.nearest(self._at(i / (n - 1))) for i in range(1, n - 1)]
+        # The ends as they were given, not as rounding leaves them.
+        ends = self.nearest(self.low), self.nearest(self.high)
+        return list(dict.fromkeys([ends[0], *inner, ends[1]]))
 
     def as_setting(self) -> dict[str, Any]:
         """``{scale, low, high}``."""
@@ -224,6 +228,9 @@ class OneMinusLogUniform(Range):
         if self.high >= 1:
             got = f"got low={self.low}, high={self.high}"
             raise SpaceError(f"high must be below 1 on a one-minus-log scale, {got}")
+        if 1.0 - self.high == 1.0 - self.low:
+            got = f"got low={self.low}, high={self.high}"
+            raise SpaceError(f"low must be below high by more than rounding, {got}")
 
     def distribution(self) -> optuna.distributions.BaseDistribution:
         """The distribution of the gap."""
@@ -240,8 +247,12 @@ class OneMinusLogUniform(Range):
         return min(max(1.0 - value, 1.0 - self.high), 1.0 - self.low)
 
     def from_stored(self, stored: Any) -> Any:
-        """The value, inside the range in spite of rounding."""
-        return min(max(1.0 - stored, self.low), self.high)
+        """The value, inside the range and exact at its ends in spite of rounding."""
+        if stored <= 1.0 - self.high:
+            return float(self.high)
+        if stored >= 1.0 - self.low:
+            return float(self.low)
+        return float(min(max(1.0 - stored, self.low), self.high))
 
     def _at(self, share: float) -> float:
         ratio = (1.0 - self.high) / (1.0 - self.low)
@@ -268,7 +279,8 @@ class Categorical(Scale):
             raise SpaceError("at least one choice must be given, got none")
         if any(not isinstance(c, bool | int | float | str | None) for c in flat):
             raise SpaceError(f"choices must be plain values, got {flat}")
-        if len({(type(c), c) for c in flat}) < len(flat):
+        # Optuna finds a stored choice by ==, so that 1 and True would be one.
+        if len(set(flat)) < len(flat):
             raise SpaceError(f"choices must differ from one another, got {flat}")
         object.__setattr__(self, "choices", tuple(flat))
 

@@ -133,29 +133,32 @@ class Space:
         return params
 
     def grid(self, n: int, seed: int) -> list[dict[str, Any]]:
-        """At least ``n`` distinct points of a full grid, if it has as many, shuffled.
+        """``n`` distinct points of a full grid, or all if it has fewer, shuffled.
 
-        Every hyperparameter gets the same number of levels, at least two, so that the
-        grid has at least ``n`` points; of a larger one, a random part comes first.
+        Every hyperparameter gets the same number of levels, at least two, and as many
+        as the grid needs to have ``n`` points; of a larger one, a random part is taken.
         Points that differ only in what does not count are one.
 
         Args:
             n: Points wanted.
             seed: Seed of the order.
         """
-        numeric = [s for s in self.scales.values() if isinstance(s, Range)]
-        others = math.prod(
-            len(s.levels(0)) for s in self.scales.values() if not isinstance(s, Range)
-        )
         per = 2
-        while numeric and others * per ** len(numeric) < n and per < n:
-            per += 1
-        axes = [scale.levels(per) for scale in self.scales.values()]
+        while True:
+            axes = [scale.levels(per) for scale in self.scales.values()]
+            # Counting is cheap, listing is not; joined points only show when listed.
+            if math.prod(map(len, axes)) >= n or per >= n:
+                points = self._points(axes, n, seed)
+                if len(points) >= n or per >= n:
+                    return points
+            per += max(1, per // 4)
+
+    def _points(self, axes: list[list[Any]], n: int, seed: int) -> list[dict[str, Any]]:
+        """At most ``n`` distinct points of the grid over ``axes``, in random order."""
         points: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {}
         for combination in _combinations(axes, random.Random(seed), 50 * n):
-            raw = dict(zip(self.scales, combination, strict=True))
             params: dict[str, Any] = {}
-            for name, value in raw.items():
+            for name, value in zip(self.scales, combination, strict=True):
                 if self._counts(name, params):
                     params[name] = value
             points.setdefault(tuple(params.items()), params)
@@ -223,7 +226,7 @@ def scale_of(setting: Mapping[str, Any]) -> Scale:
             f"a range is {{scale, low, high}} or a text such as "
             f'"1e-4..1e-1", got {dict(setting)}'
         )
-    if setting["scale"] not in known:
+    if str(setting["scale"]) not in known:
         raise SpaceError(
             f"scale must be one of {', '.join(known)}, got {setting['scale']!r}"
         )

@@ -6,7 +6,7 @@ folder.
 """
 
 from tunekit.workers.loop import work
-from tunekit.workers.processes import spawn, stop
+from tunekit.workers.processes import Worker, stop
 from tunekit.workers.setup import Setup
 
-__all__ = ["Setup", "spawn", "stop", "work"]
+__all__ = ["Setup", "Worker", "stop", "work"]

@@ -5,48 +5,75 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, Self
 
-__all__ = ["spawn", "stop"]
+__all__ = ["Worker", "stop"]
 
 
-def spawn(
-    folder: Path, n: int, extra: Mapping[str, str]
-) -> list[subprocess.Popen[str]]:
-    """Start ``n`` worker processes on a study folder, their threads divided among them.
+class Worker:
+    """One process of ``python -m tunekit.workers``.
 
-    Args:
-        folder: The study.
-        n: How many.
-        extra: Options for ``python -m tunekit.workers``, by flag.
+    What it says goes to a file without a name: a pipe that nobody reads would fill up
+    and stop it.
     """
-    threads = max(1, (os.cpu_count() or 1) // n)
-    options = [text for flag, value in extra.items() for text in (f"--{flag}", value)]
-    command = [sys.executable, "-m", "tunekit.workers", str(folder), *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    return [
-        subprocess.Popen(
-            [*command, "--threads", str(threads), "--parent", str(os.getpid())],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+
+    def __init__(self, process: subprocess.Popen[str], said: IO[str]) -> None:
+        self.process, self._said = process, said
+
+    @classmethod
+    def start(cls, folder: Path, threads: int, extra: Mapping[str, str]) -> Self:
+        """Start a worker.
+
+        Args:
+            folder: The study.
+            threads: The most that its training may use.
+            extra: Further options, by flag.
+        """
+        options = {"threads": str(threads), "parent": str(os.getpid()), **extra}
+        flags = [
+            text for name, value in options.items() for text in (f"--{name}", value)
+        ]
+        said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - kept open
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tunekit.workers", str(folder), *flags],
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
             text=True,
         )
-        for _ in range(n)
-    ]
+        return cls(process, said)
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self.process.poll()
+
+    def last_words(self) -> str:
+        """The last line it said."""
+        self._said.seek(0)
+        lines = self._said.read().strip().splitlines()
+        return lines[-1].removeprefix("error: ") if lines else "no message"
+
+    def close(self) -> None:
+        """Let go of what it said."""
+        self._said.close()
 
 
-def stop(processes: list[subprocess.Popen[str]], patience: float = 2.0) -> None:
+def stop(workers: list[Worker], patience: float = 2.0) -> None:
     """Ask workers to stop; after ``patience`` seconds, end them."""
-    for process in processes:
-        process.terminate()
+    for worker in workers:
+        worker.process.terminate()
     deadline = time.monotonic() + patience
-    for process in processes:
+    for worker in workers:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.01, deadline - time.monotonic()))
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+            worker.process.wait(max(0.01, deadline - time.monotonic()))
+        if worker.code is None:
+            worker.process.kill()
+            worker.process.wait()
+        worker.close()
