@@ -55,7 +55,7 @@ def table(path: Path, n: int = 60, **columns: object) -> Path:
     return path
 
 
-# --- what people see first -------------------------------------------------------------
+# --- what people see first ---
 
 
 def test_help_is_a_page_and_quick(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
 
 
-# --- the whole way ---------------------------------------------------------------------
+# --- the whole way ---
 
 
 def test_a_study_on_the_embedded_table(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_options_from_a_file_and_flags_win(tmp_path: Path) -> None:
     assert (code, err) == (0, "")
 
 
-# --- bad input: exit code 2, one line, nothing written -----------------------------------
+# --- bad input: exit code 2, one line, nothing written ---
 
 CSV = {
     "empty.csv": (b"", "empty"),

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from tunekit.errors import one_line
+
 if TYPE_CHECKING:
     from tunekit.config import Config
 
@@ -38,8 +40,9 @@ def show_result(console: Console, config: Config, report: Mapping[str, Any]) -> 
         f"{best['val_loss']:.4f} at epoch {best['epoch']}",
         f"  {params}",
         "",
-        f"test accuracy {1 - test['error']:.2%}, the mean of {test['seeds']} trainings "
-        f"anew, on {test['rows']:,} rows the search never saw",
+        f"test accuracy {1 - test['error']:.2%}, the mean of "
+        f"{_trainings(test['seeds'])} anew, on {test['rows']:,} rows the search never "
+        "saw",
         "",
     )
     figures = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -93,7 +96,11 @@ def _larger(config: Config) -> str:
         return f"--n-trials {2 * config.n_trials}"
     if config.budget_epochs is not None:
         return f"--budget-epochs {2 * config.budget_epochs}"
-    return f"--timeout {2 * (config.timeout or 60):g}s"
+    return f"--timeout {2 * (config.timeout or 60):.12g}s"
+
+
+def _trainings(n: int) -> str:
+    return "one training" if n == 1 else f"{n} trainings"
 
 
 def _short(value: Any) -> str:
@@ -103,4 +110,4 @@ def _short(value: Any) -> str:
 def _print(console: Console, *lines: str) -> None:
     """Lines taken literally: names from data are no markup."""
     for line in lines:
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(one_line(line)), soft_wrap=not console.is_terminal)

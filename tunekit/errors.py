@@ -32,6 +32,7 @@ __all__ = [
     "StoppedError",
     "TunekitError",
     "did_you_mean",
+    "one_line",
 ]
 
 
@@ -93,3 +94,19 @@ def did_you_mean(
         return f'; did you mean "{also[got]}"?'
     near = difflib.get_close_matches(got, list(known), n=1, cutoff=0.6)
     return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def one_line(text: str) -> str:
+    r"""Text that came from a file, fit to be printed: one line, no control characters.
+
+    A column name or a message may hold line breaks, or escape sequences that would
+    recolour or clear the terminal; they are shown as Python writes them.
+
+    Example:
+        >>> print(one_line("a\nb \x1b[31mred"))
+        a\nb \x1b[31mred
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )

@@ -153,12 +153,11 @@ class LightningEngine:
         parameters = sum(p.numel() for p in module.parameters())
         # Forward and backward: two and four operations per weight and row.
         heavy = 6.0 * parameters * batch_size > _MANY_THREADS_FLOPS
-        torch.set_num_threads(self.threads if heavy else 1)
         watch = _watch(run, on_epoch)
         batches = Batches(
             *self._train, batch_size=batch_size, seed=run.seed, key=run.key
         )
-        with _quiet():
+        with _quiet(), _threads(self.threads if heavy else 1):
             trainer = _trainer(run.max_epochs, self.accelerator, watch)
             trainer.fit(module, batches, Rows(*self._valid))
         return Fitted(
@@ -240,6 +239,17 @@ def _watch(run: Run, on_epoch: OnEpoch) -> Any:
                 trainer.should_stop = True
 
     return Watch()
+
+
+@contextlib.contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """So many threads for torch's operations, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -60,6 +60,8 @@ def listening() -> Iterator[None]:
     try:
         yield
     finally:
+        # After a second signal the first is still put off: nobody is to hear it later.
+        _State.pending = None
         for signum, handler in before.items():
             signal.signal(signum, handler)
 

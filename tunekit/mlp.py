@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tunekit.errors import ConfigError, did_you_mean
 from tunekit.seeds import keep_mask
-from tunekit.trial import Recipe
+from tunekit.trial import SHAPES, Recipe
 
 __all__ = ["MLP", "Dropout", "hidden_widths"]
 
@@ -44,6 +45,8 @@ def hidden_widths(n_layers: int, width: int, shape: str = "block") -> list[int]:
         >>> hidden_widths(3, 100, "block"), hidden_widths(3, 100, "funnel")
         ([100, 100, 100], [100, 50, 25])
     """
+    if shape not in SHAPES:
+        raise ConfigError(f"shape must be one of {', '.join(SHAPES)}, got {shape!r}")
     if shape == "block":
         return [width] * n_layers
     return [max(1, math.ceil(width / 2**layer)) for layer in range(n_layers)]
@@ -129,18 +132,23 @@ class MLP(nn.Module):
             dropout_key: Seed of the dropout masks.
         """
         super().__init__()
+        if activation not in _ACTIVATIONS:
+            raise ConfigError(
+                f"activation must be one of {', '.join(_ACTIVATIONS)}, "
+                f"got {activation!r}{did_you_mean(activation, _ACTIVATIONS)}"
+            )
         blocks: list[nn.Module] = []
         n_in = n_inputs
         for layer, n_out in enumerate(hidden_widths(n_layers, width, shape)):
             blocks += [
-                nn.Linear(n_in, n_out, bias=False),
+                _linear(n_in, n_out, bias=False),
                 nn.BatchNorm1d(n_out),
                 _ACTIVATIONS[activation](),
                 Dropout(dropout, key=dropout_key, layer=layer),
             ]
             n_in = n_out
         self.hidden = nn.Sequential(*blocks)
-        self.output = nn.Linear(n_in, n_classes)
+        self.output = _linear(n_in, n_classes)
         self.reset_parameters(generator)
 
     @classmethod
@@ -181,3 +189,10 @@ class MLP(nn.Module):
         for module in self.modules():
             if isinstance(module, Dropout):
                 module.step = step
+
+
+def _linear(n_in: int, n_out: int, *, bias: bool = True) -> nn.Linear:
+    """A layer whose weights are not drawn yet: torch's global stream stays as it is."""
+    skip = nn.utils.skip_init
+    layer: nn.Linear = skip(nn.Linear, n_in, n_out, bias=bias)  # type: ignore[no-untyped-call]
+    return layer

@@ -1,9 +1,9 @@
 """The Lightning module around the network, for either Lightning package.
 
 ``pytorch_lightning`` and ``lightning.pytorch`` are separate class trees: a module of
-one does not train in a Trainer of the other. ``LitMLP`` belongs to the package that was
-imported first (``pytorch_lightning`` if neither or both were); ``lit_mlp(package)``
-names one.
+one does not train in a Trainer of the other. ``LitMLP`` belongs to the package that is
+imported when it is first asked for (``pytorch_lightning`` if neither or both are);
+``lit_mlp(package)`` names one.
 
     import lightning.pytorch as pl            import pytorch_lightning as pl
     from tunekit import LitMLP                from tunekit.module import lit_mlp
@@ -242,7 +242,8 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """``LitMLP``, decided when it is first asked for."""
+        """``LitMLP``, decided once, when it is first asked for."""
         if name == "LitMLP":
-            return lit_mlp(_imported_package())
+            # Kept: a package imported later must not turn it into another class.
+            return globals().setdefault(name, lit_mlp(_imported_package()))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tunekit.trial import Recipe
+from tunekit.errors import ConfigError, did_you_mean
+from tunekit.trial import OPTIMIZERS, Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -87,6 +88,11 @@ def build_optimizer(
             alpha=RMSPROP_DECAY,
             eps=recipe.eps,
             weight_decay=recipe.weight_decay,
+        )
+    if recipe.optimizer not in OPTIMIZERS:
+        raise ConfigError(
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, "
+            f"got {recipe.optimizer!r}{did_you_mean(recipe.optimizer, OPTIMIZERS)}"
         )
     adam = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     return adam(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from tunekit.errors import ConfigError
+from tunekit.errors import ConfigError, one_line
 from tunekit.trial import Recipe, Run
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ class Plan:
 
     def say(self, text: str) -> None:
         """One line, taken literally: names from data are no markup."""
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(
+            Text(one_line(text)), soft_wrap=not self._console.is_terminal
+        )
 
     def show(self) -> None:
         """What was read, what will be searched, and within which budget."""
@@ -75,7 +77,7 @@ class Plan:
             columns.add_column(heading)
         for column in self._table.columns[:_COLUMNS_SHOWN]:
             cells = (column.name, column.kind, str(column.missing), column.note)
-            columns.add_row(*[Text(cell) for cell in cells])
+            columns.add_row(*[Text(one_line(cell)) for cell in cells])
         self._console.print(columns)
         hidden = len(self._table.columns) - _COLUMNS_SHOWN
         if hidden > 0:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tunekit.budget import Budget, best_of, epochs_of
+from tunekit.errors import one_line
 
 __all__ = ["Screen", "duration", "number", "settings"]
 
@@ -73,6 +74,7 @@ class Screen:
         console: Where to draw.
         budget: What ends the search, for progress and time left.
         read: The trials as they stand, at any moment.
+        values: From what Optuna stores to what people read.
         seconds: The wall-clock limit of the search, if there is one.
     """
 
@@ -81,16 +83,20 @@ class Screen:
         console: Console,
         budget: Budget,
         read: Callable[[], list[FrozenTrial]],
+        values: Callable[[Mapping[str, Any]], dict[str, Any]],
         seconds: float | None = None,
     ) -> None:
         self._console, self._budget, self._read = console, budget, read
+        self._values = values
         self._limit = seconds
         self._began = time.monotonic()
         self._done_before = self._share(read())
         self._phase = ""
-        self._best = math.inf
+        before = best_of([t for t in read() if t.state.is_finished()])
+        self._best = math.inf if before is None else _lowest(before)
         self._spoke = -math.inf
-        live = console.is_terminal or console.is_jupyter
+        # In a notebook rich needs widgets to redraw; plain lines need nothing.
+        live = console.is_terminal and not console.is_jupyter
         self._live = (
             Live(
                 console=console,
@@ -142,7 +148,9 @@ class Screen:
             self._print(text)
 
     def _print(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(
+            Text(one_line(text)), soft_wrap=not self._console.is_terminal
+        )
 
     def _draw(self) -> Group:
         """The whole view, from the trials as they stand."""
@@ -161,13 +169,12 @@ class Screen:
         )
         line += f" · {failed} failed" if failed else ""
         line += f" · about {duration(left)} left" if left is not None else ""
-        parts: list[Any] = [
-            ProgressBar(total=1.0, completed=share, width=60),
-            Text(self._phase or line),
-        ]
+        bar = Table.grid()
+        bar.add_row(ProgressBar(total=1.0, completed=share, width=60))
+        parts: list[Any] = [bar, Text(one_line(self._phase or line))]
         best = best_of(trials)
         if best is not None:
-            parts.append(_best_line(best))
+            parts.append(_best_line(best, self._values(best.params)))
         parts.append(_last_trials(trials))
         return Group(*parts)
 
@@ -192,7 +199,7 @@ def _state(trial: FrozenTrial) -> str:
     return f"{name} ({why})" if why else name
 
 
-def _best_line(best: FrozenTrial) -> Text:
+def _best_line(best: FrozenTrial, params: Mapping[str, Any]) -> Text:
     epoch = min(best.intermediate_values, key=lambda e: _loss(best, e))
     line = Text("best so far: ", style="bold")
     line.append(f"trial {best.number}, validation loss {_loss(best, epoch):.4f}")
@@ -200,7 +207,7 @@ def _best_line(best: FrozenTrial) -> Text:
     if score is not None:
         line.append(f", accuracy {score:.2%}")
     line.append(f" (epoch {epoch})\n")
-    line.append(settings(best.user_attrs.get("params", best.params)), style="dim")
+    line.append(settings(params), style="dim")
     return line
 
 
@@ -209,18 +216,23 @@ def _loss(trial: FrozenTrial, epoch: int) -> float:
     return value if math.isfinite(value) else math.inf
 
 
+def _lowest(trial: FrozenTrial) -> float:
+    """Its lowest validation loss so far; infinite before the first."""
+    losses = [_loss(trial, epoch) for epoch in trial.intermediate_values]
+    return min(losses, default=math.inf)
+
+
 def _last_trials(trials: list[FrozenTrial]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("trial", "", "epochs", "validation loss", "lr", "optimizer"):
         table.add_column(heading, justify="left")
     for trial in trials[-_LAST:]:
-        losses = [_loss(trial, epoch) for epoch in trial.intermediate_values]
-        lowest = min(losses, default=math.inf)
-        params = trial.user_attrs.get("params", trial.params)
+        lowest = _lowest(trial)
+        params = trial.params
         table.add_row(
             Text(str(trial.number)),
             Text(_state(trial)),
-            Text(str(len(losses))),
+            Text(str(len(trial.intermediate_values))),
             Text(f"{lowest:.4f}" if math.isfinite(lowest) else "–"),
             Text(number(params.get("lr", "–"))),
             Text(str(params.get("optimizer", "–"))),

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler, CmaEsSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from tunekit.seeds import seed_for
@@ -111,6 +111,28 @@ class SeededSampler(BaseSampler):
         return self._joint[1]
 
 
+class _CmaEs(CmaEsSampler):
+    """CMA-ES over the hyperparameters that every trial has.
+
+    Optuna's own asks which ones the complete trials share, but also learns from pruned
+    ones, which may lack some; and it goes on at random once that set has changed.
+    """
+
+    def __init__(self, always: Mapping[str, BaseDistribution], **options: Any) -> None:
+        super().__init__(**options)
+        self._always = {
+            name: distribution
+            for name, distribution in always.items()
+            if not isinstance(distribution, CategoricalDistribution)
+        }
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The same for every trial."""
+        return self._always
+
+
 def sampler(
     name: str,
     space: Space,
@@ -133,7 +155,7 @@ def sampler(
         # The grid alone: the default recipe is no point of it, but still trial 0.
         first += space.grid(n_trials or _UNLISTED_GRID, seed)
     return SeededSampler(
-        _maker(name, seed),
+        _maker(name, seed, space),
         seed=seed,
         first=[space.to_stored(params) for params in first],
         distributions=[space.distributions(params) for params in first],
@@ -164,7 +186,7 @@ def pruner(name: str, max_epochs: int) -> optuna.pruners.BasePruner:
     raise ValueError(f'unknown pruner "{name}"')
 
 
-def _maker(name: str, study_seed: int) -> _Maker:
+def _maker(name: str, study_seed: int, space: Space) -> _Maker:
     """What builds Optuna's sampler of this name from a seed."""
     samplers = optuna.samplers
 
@@ -185,7 +207,8 @@ def _maker(name: str, study_seed: int) -> _Maker:
                     warn_independent_sampling=False,
                 )
             if name == "cmaes":
-                return samplers.CmaEsSampler(
+                return _CmaEs(
+                    space.distributions(space.always()),
                     seed=seed,
                     independent_sampler=random,
                     warn_independent_sampling=False,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunekit.config import Config, read_command
-from tunekit.errors import StoppedError, TunekitError
+from tunekit.errors import StoppedError, TunekitError, one_line
 from tunekit.interrupt import Interrupted, listening, shield
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         why = error.strerror or str(error)
         return _fail(
             StoppedError(
-                f"files must be readable and writable, got: {why}{where}; mend that and "
-                "run the same command again, what was recorded is kept"
+                f"files must be readable and writable, got: {why}{where}; mend that "
+                "and run the same command again, what was recorded is kept"
             ),
             3,
         )
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: Exception, code: int) -> int:
-    line = " ".join(str(error).split())
+    line = one_line(" ".join(str(error).split()))
     print(f"error: {line}", file=sys.stderr)
     return code
 
@@ -163,44 +163,55 @@ class _Job:
     def __init__(self, config: Config, console: Console | None, began: float) -> None:
         from rich.console import Console
 
+        from tunekit.data import load
         from tunekit.plan import Plan
-        from tunekit.workers import Setup
+        from tunekit.space import recipe_space
 
         self.config, self.began = config, began
         self.until = None if config.timeout is None else began + config.timeout
         self.console = console or Console(highlight=False)
-        self.setup = Setup.of(config)
-        self.plan = Plan(self.console, config, self.setup.table, self.setup.space)
+        table = load(
+            config.data,
+            config.target,
+            valid_data=config.valid_data,
+            test_data=config.test_data,
+            drop=config.drop,
+            split=config.split,
+            seed=config.seed,
+        )
+        space = recipe_space(config.space, len(table.y_train))
+        self.plan = Plan(self.console, config, table, space)
+        # The first lines come before anything heavy is imported.
+        self.plan.show()
+        from tunekit.workers import Setup
+
+        self.setup = Setup(config, table, space)
         self._engine: Engine | None = None
         self._seconds_before = 0.0
 
     def dry_run(self) -> None:
-        """Show the plan and how long it may take; write nothing."""
-        self.plan.show()
+        """Show the whole plan and how long it may take; write nothing."""
         self.plan.show_space()
         self.plan.show_expected_time(self.engine)
 
     def run(self) -> Result:
         """Search, judge, report; or say that all this is done."""
-        from tunekit.store import Store
+        from tunekit.store import Store, check_same, settings_of
 
         folder, settings = self.config.folder, self.setup.settings
         described = self.setup.table.describe()
         before: dict[str, Any] | None = None
         if Store.exists(folder):
-            Store.check_same(folder, settings, described)
-            before = Store.settings_of(folder)
+            check_same(folder, settings, described)
+            before = settings_of(folder)
         else:
-            self.plan.show()
-            engine = self.engine  # fails before anything is written
-            del engine
+            self._engine = self.setup.engine()  # refuses before anything is written
             Store.create(folder, settings, described)
         store = self.setup.open()
         self._seconds_before = store.study.user_attrs.get("seconds", 0.0)
         if before is not None:
             if self._is_finished(store, before):
                 return self._finished(store)
-            self.plan.show()
             self.plan.say(f"  going on with the {len(store.trials())} trials it has")
         store.extend(settings)
         store.study.set_user_attr("finished", False)
@@ -209,7 +220,8 @@ class _Job:
             self._work(store)
         finally:
             with shield():
-                self._note_seconds(store)
+                if not store.study.user_attrs.get("finished"):
+                    self._note_seconds(store)  # else the report would say another time
                 store.release_all()
         return self._finished(store)
 
@@ -231,7 +243,8 @@ class _Job:
 
         budget = self.setup.budget(self.until)
         left = None if self.until is None else self.until - time.time()
-        with Screen(self.console, budget, store.trials, left) as screen:
+        values = self.setup.space.from_stored
+        with Screen(self.console, budget, store.trials, values, left) as screen:
             self._search(store, budget, screen)
             best = best_of(store.trials())
             if best is None:
@@ -256,6 +269,7 @@ class _Job:
             with shield():
                 write_json(self.config.folder / "final.json", final)
                 self._note_seconds(store)
+                store.study.set_user_attr("engine", self.engine.name)
                 report.write(self.config.folder)
                 store.study.set_user_attr("finished", True)
 

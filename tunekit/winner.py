@@ -24,7 +24,7 @@ from tunekit.errors import StoppedError
 from tunekit.metrics import interval, row_losses
 from tunekit.mlp import MLP
 from tunekit.predict import Predictor, save
-from tunekit.trial import Engine, Fitted, Recipe, Run
+from tunekit.trial import Engine, Fitted, Metrics, Recipe, Run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,8 +95,9 @@ def crown(
         if fits and left() <= 0:
             break
         say(f"training the winner anew: seed {seed + 1} of {n_seeds}")
-        fitted = trainer.train(recipe, f"final-{seed}")
-        if fitted.best_epoch:
+        fitted, cut = trainer.train(recipe, f"final-{seed}")
+        # A training cut short says nothing about the recipe; but one there must be.
+        if fitted.best_epoch and not (cut and fits):
             fits.append((seed, fitted))
     if not fits:
         raise StoppedError(
@@ -151,14 +152,19 @@ def crown(
 
 
 class _Trainer:
-    """Trains recipes to the study's horizon, or until time is up."""
+    """Trains recipes to the study's horizon, or until time is up.
+
+    Attributes:
+        left: Seconds that remain.
+    """
 
     def __init__(
         self, engine: Engine, settings: Mapping[str, Any], left: Callable[[], float]
     ) -> None:
-        self._engine, self._settings, self._left = engine, settings, left
+        self._engine, self._settings, self.left = engine, settings, left
 
-    def train(self, recipe: Recipe, key: str) -> Fitted:
+    def train(self, recipe: Recipe, key: str) -> tuple[Fitted, bool]:
+        """What training left, and whether time was up before its end."""
         run = Run(
             recipe=recipe,
             max_epochs=self._settings["max_epochs"],
@@ -166,7 +172,14 @@ class _Trainer:
             seed=self._settings["seed"],
             key=key,
         )
-        return self._engine.train(run, lambda epoch, metrics: self._left() > 0)
+        cut = False
+
+        def on_epoch(epoch: int, metrics: Metrics) -> bool:
+            nonlocal cut
+            cut = epoch < run.max_epochs and self.left() <= 0
+            return not cut
+
+        return self._engine.train(run, on_epoch), cut
 
 
 def _save(
@@ -214,9 +227,11 @@ def _baselines(
     default = dataclasses.replace(Recipe(), batch_size=size)
     plain = dataclasses.replace(default, n_layers=0, dropout=0.0)
     for name, each in (("softmax regression", plain), ("default recipe", default)):
+        if trainer.left() <= 0:
+            break
         say(f"training a baseline: {name}")
-        fitted = trainer.train(each, f"baseline-{name}")
-        if fitted.best_epoch:
+        fitted, cut = trainer.train(each, f"baseline-{name}")
+        if fitted.best_epoch and not cut:
             found[name] = judge.figures(judge.probabilities(each, fitted))
     return {
         name: {"loss": float(loss_N.mean()), "error": float(error_N.mean())}

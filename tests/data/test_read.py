@@ -173,3 +173,15 @@ def test_digits():
 def test_array_frame_keeps_the_order():
     frame = array_frame(np.array([[1, 2]]), ["b", "a"])
     assert frame.to_dict("list") == {"b": [1], "a": [2]}
+
+
+def test_the_digits_are_scikit_learns_with_and_without_its_file(monkeypatch):
+    from sklearn.datasets import load_digits
+
+    pixels, digits = load_digits(return_X_y=True)
+    for found in ("its file", "its loader"):
+        if found == "its loader":
+            monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        frame = read_table(None).frame
+        assert np.array_equal(frame.drop(columns="digit").to_numpy(), pixels)
+        assert np.array_equal(frame["digit"].to_numpy(), digits)

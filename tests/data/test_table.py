@@ -351,3 +351,14 @@ def test_a_table_is_frozen(people):
     assert isinstance(table, Table)
     with pytest.raises(AttributeError):
         table.classes = ()
+
+
+def test_a_part_with_a_file_of_its_own_needs_no_share(people, tmp_path):
+    path = tmp_path / "other.csv"
+    pd.read_csv(people, dtype=str, keep_default_na=False).iloc[:9].to_csv(
+        path, index=False
+    )
+    table = load(people, "income", test_data=path, split=(0.8, 0.2, 0.0))
+    assert len(table.split["test"]) == 9
+    parts = len(table.split["train"]) + len(table.split["validation"])
+    assert parts == table.n_rows

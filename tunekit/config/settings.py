@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tunekit.errors import ConfigError, did_you_mean
+from tunekit.errors import ConfigError, did_you_mean, one_line
 from tunekit.space import recipe_space
 
 __all__ = ["PRUNERS", "SAMPLERS", "Config", "parse_seconds", "read_toml"]
@@ -28,6 +28,8 @@ DEFAULT_TRIALS = 30
 """The budget when none is given."""
 _ENGINES = ("auto", "lightning")
 _ACCELERATORS = ("auto", "cpu", "gpu")
+_LONGEST_NAME = 100
+"""Characters of a study's name; folders of some systems have at most 255."""
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -107,19 +109,26 @@ class Config:
                     f'{_flag(name)} must be one of {", ".join(known)}, got "{value}"'
                     + did_you_mean(value, known)
                 )
-        if self.timeout is not None and self.timeout <= 0:
-            raise ConfigError(f"timeout must be above 0 s, got {self.timeout:g} s")
+        if self.timeout is not None and not 0 < self.timeout < math.inf:
+            raise ConfigError(
+                f"timeout must be above 0 s and finite, got {self.timeout:g} s"
+            )
         self._check_split()
         if self.n_trials is self.budget_epochs is self.timeout is None:
             object.__setattr__(self, "n_trials", DEFAULT_TRIALS)
         if not self.name:
             stem = Path(self.data).stem if self.data else "digits"
             slug = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
-            object.__setattr__(self, "name", slug or "study")
+            object.__setattr__(self, "name", slug[:_LONGEST_NAME] or "study")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ConfigError(
                 'name must be letters, digits, ".", "_" or "-" and begin with a letter '
-                f'or digit, got "{self.name}"'
+                f'or digit, got "{one_line(self.name)}"'
+            )
+        if len(self.name) > _LONGEST_NAME:
+            raise ConfigError(
+                f"name must have at most {_LONGEST_NAME} characters, got "
+                f"{len(self.name)}"
             )
         recipe_space(self.space)
 
@@ -166,7 +175,10 @@ class Config:
                     f"give a share above 0 or --{flag} FILE"
                 )
         total = sum(shares)
-        object.__setattr__(self, "split", tuple(share / total for share in shares))
+        # Shares that were divided once stay as they are: another division may change
+        # their last bit, and the study would seem to be of another split.
+        if not math.isclose(total, 1.0, rel_tol=1e-9):
+            object.__setattr__(self, "split", tuple(share / total for share in shares))
 
 
 _AT_LEAST: dict[str, int] = {
@@ -228,6 +240,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"config {path}: must be UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"config {path}: must be TOML, got: {error}") from None
+    except ValueError as error:  # such as a path with a null character in it
+        raise ConfigError(f"config {path!r}: cannot be read ({error})") from None
 
 
 def _flag(name: str) -> str:
@@ -244,9 +258,11 @@ def _typed(name: str, value: Any) -> Any:
         return _shares(value)
     if name == "drop":
         columns = value.split(",") if isinstance(value, str) else value
-        if not all(isinstance(column, str) for column in columns):
+        if not isinstance(columns, list | tuple) or not all(
+            isinstance(column, str) for column in columns
+        ):
             raise ConfigError(f"drop must list column names, got {value!r}")
-        return tuple(column.strip() for column in columns)
+        return tuple(sorted({column.strip() for column in columns}))
     if name == "space":
         if not isinstance(value, Mapping):
             raise ConfigError(
@@ -256,10 +272,12 @@ def _typed(name: str, value: Any) -> Any:
     if name in _AT_LEAST:
         if value is None and name not in _REQUIRED:
             return None
-        if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip()):
+        # Python reads no longer texts of digits as integers.
+        if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,99}", value.strip()):
             return int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ConfigError(f"{flag} must be a whole number, got {value!r}")
+            got = f"{value!r:.80}"
+            raise ConfigError(f"{flag} must be a whole number, got {got}")
         return value
     if isinstance(value, Path):
         value = str(value)
@@ -274,8 +292,10 @@ def _typed(name: str, value: Any) -> Any:
 
 def _shares(value: Any) -> tuple[float, ...]:
     """Three shares from ``60/20/20`` or a sequence."""
-    parts = re.split(r"[/,]", value) if isinstance(value, str) else list(value)
+    parts = re.split(r"[/,]", value) if isinstance(value, str) else value
     try:
+        if not isinstance(parts, list | tuple):
+            raise TypeError
         shares = tuple(float(part) for part in parts)
     except (TypeError, ValueError):
         raise ConfigError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib.util
 import io
 import re
 from collections import Counter
@@ -110,17 +111,28 @@ def listed(names: Sequence[object], limit: int = 10) -> str:
 
 
 def _digits() -> RawTable:
-    # scikit-learn costs a second of import, so only this table pays for it.
-    import sklearn.datasets  # type: ignore[import-untyped,unused-ignore]
-
-    bunch = sklearn.datasets.load_digits()
-    x_NF = np.ascontiguousarray(bunch.data, dtype=np.float64)
-    y_N = np.asarray(bunch.target, dtype=np.int64)
+    x_NF, y_N = _digits_arrays()
     names = tuple(f"pixel_{row}_{column}" for row in range(8) for column in range(8))
     frame = array_frame(x_NF, names)
     frame["digit"] = y_N
     digest = hashlib.sha256(x_NF.tobytes() + y_N.tobytes()).hexdigest()
     return RawTable(DIGITS, frame, False, digest, "digit", names)
+
+
+def _digits_arrays() -> tuple[np.ndarray, np.ndarray]:
+    """The pixels [N, 64] and the digit [N] of each row."""
+    # The table lies in scikit-learn's package; importing that package to read it would
+    # cost a second or two before the first line of output.
+    spec = importlib.util.find_spec("sklearn")
+    for place in (spec and spec.submodule_search_locations) or ():
+        path = Path(place) / "datasets" / "data" / "digits.csv.gz"
+        if path.is_file():
+            table = np.loadtxt(path, delimiter=",")
+            return np.ascontiguousarray(table[:, :-1]), table[:, -1].astype(np.int64)
+    from sklearn.datasets import load_digits
+
+    pixels, digits = load_digits(return_X_y=True)
+    return np.ascontiguousarray(pixels, dtype=np.float64), digits.astype(np.int64)
 
 
 def _text_frame(path: Path, raw: bytes) -> pd.DataFrame:

@@ -18,8 +18,14 @@ from tunekit.seeds import numpy_generator
 __all__ = ["check_shares", "stratified"]
 
 
-def check_shares(split: Sequence[float]) -> tuple[float, float, float]:
+def check_shares(
+    split: Sequence[float], own: Sequence[str] = ()
+) -> tuple[float, float, float]:
     """The shares of train, validation and test, checked.
+
+    Args:
+        split: The shares.
+        own: The parts that have a file of their own; their share may be 0.
 
     Raises:
         ConfigError: Unless there are three, each above 0, that sum to 1.
@@ -31,7 +37,10 @@ def check_shares(split: Sequence[float]) -> tuple[float, float, float]:
     shares = [float(share) for share in split]
     if (
         len(shares) != 3
-        or not all(share > 0 for share in shares)
+        or not all(
+            share > 0 or (share == 0 and part in own)
+            for share, part in zip(shares, ("train", "validation", "test"), strict=True)
+        )
         or not math.isclose(sum(shares), 1.0, abs_tol=1e-6)
     ):
         got = ",".join(f"{share:g}" for share in shares)

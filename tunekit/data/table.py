@@ -132,15 +132,12 @@ def load(
         >>> table.x_train.shape, len(table.classes), table.n_rows
         ((1078, 61), 10, 1797)
     """
-    shares = check_shares(split)
+    files = {"validation": valid_data, "test": test_data}
+    shares = check_shares(split, [part for part, path in files.items() if path])
     raw = read_table(data)
     target = _target(raw, target)
     dropped = _check_drop(raw, drop, target)
-    own = {
-        part: read_table(path)
-        for part, path in (("validation", valid_data), ("test", test_data))
-        if path is not None
-    }
+    own = {part: read_table(path) for part, path in files.items() if path is not None}
     where = f'{raw.source}, target "{target}"'
     labels = read_labels(raw.frame[target], is_text=raw.is_text, where=where)
     # With one part there is nothing to divide, and one row of a class can train.

@@ -146,6 +146,9 @@ def recipe_space(settings: Mapping[str, Any], n_rows: int | None = None) -> Spac
         tunekit.errors.SpaceError: unknown hyperparameter "learnrate"
     """
     scales = default_scales(n_rows or 2**20)
+    if n_rows is None:
+        # Until the table is known, any power of two may be one of its batch sizes.
+        scales["batch_size"] = Categorical([2**k for k in range(1, 17)])
     fixed: dict[str, Any] = {}
     for name, setting in settings.items():
         if name not in scales:

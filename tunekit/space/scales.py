@@ -252,7 +252,7 @@ class OneMinusLogUniform(Range):
             return float(self.high)
         if stored >= 1.0 - self.low:
             return float(self.low)
-        return float(min(max(1.0 - stored, self.low), self.high))
+        return float(1.0 - stored)
 
     def _at(self, share: float) -> float:
         ratio = (1.0 - self.high) / (1.0 - self.low)

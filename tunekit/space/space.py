@@ -23,7 +23,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,10 +87,10 @@ class Space:
             else:
                 self.scales[name] = scale
         for name in [*self.scales]:
-            if not self._can_count(name):
+            if not any(self._outcomes(name)):
                 del self.scales[name]
                 self.idle.append(name)
-        self.idle += [n for n in self.fixed if not self._can_count(n)]
+        self.idle += [n for n in self.fixed if not any(self._outcomes(n))]
 
     def suggest(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
         """Ask a trial for every hyperparameter that counts; human values."""
@@ -116,7 +116,7 @@ class Space:
         }
 
     def distributions(
-        self, params: Mapping[str, Any]
+        self, params: Iterable[str]
     ) -> dict[str, optuna.distributions.BaseDistribution]:
         """Optuna's distributions of these hyperparameters, by stored name."""
         return {
@@ -166,6 +166,20 @@ class Space:
                 break
         return list(points.values())
 
+    def always(self) -> list[str]:
+        """The names that are searched and count in every configuration.
+
+        Example:
+            >>> from tunekit.space import Uniform
+            >>> choice = Categorical("sgd", "adam")
+            >>> Space(
+            ...     {"optimizer": choice, "momentum": Uniform(0, 1)},
+            ...     conditions={"momentum": Condition("optimizer", ("sgd",))},
+            ... ).always()
+            ['optimizer']
+        """
+        return [name for name in self.scales if all(self._outcomes(name))]
+
     def as_settings(self) -> dict[str, Any]:
         """The whole space as it stands in TOML: searched and fixed, by name."""
         searched = {name: scale.as_setting() for name, scale in self.scales.items()}
@@ -180,19 +194,18 @@ class Space:
             return condition.holds(self.fixed[condition.parent])
         return condition.parent in params and condition.holds(params[condition.parent])
 
-    def _can_count(self, name: str) -> bool:
-        """Whether ``name`` can count under any configuration."""
+    def _outcomes(self, name: str) -> list[bool]:
+        """Whether ``name`` counts, under its parent's values from one end to the other.
+
+        Parents have no parents of their own.
+        """
         condition = self.conditions.get(name)
         if condition is None:
-            return True
+            return [True]
         if condition.parent in self.fixed:
-            return condition.holds(self.fixed[condition.parent])
+            return [condition.holds(self.fixed[condition.parent])]
         parent = self.scales.get(condition.parent)
-        if parent is None:
-            return False
-        if isinstance(parent, Range):
-            return condition.holds(parent.high)
-        return any(condition.holds(choice) for choice in parent.levels(0))
+        return [condition.holds(v) for v in parent.levels(2)] if parent else [False]
 
 
 def _combinations(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tunekit.config import Config, Parser
-from tunekit.errors import StoppedError, TunekitError
+from tunekit.errors import StoppedError, TunekitError, one_line
 from tunekit.interrupt import Interrupted, listening
 
 
@@ -30,25 +30,25 @@ def main() -> int:
     except Interrupted as stop:
         return stop.exit_code
     except StoppedError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 3
     except TunekitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     return 0
 
 
 def _work(folder: Path, threads: int, parent: int | None, until: float | None) -> None:
-    from tunekit.store import Store
+    from tunekit.store import check_same, settings_of
     from tunekit.workers.loop import work
     from tunekit.workers.setup import Setup
 
-    settings = Store.settings_of(folder)
+    settings = settings_of(folder)
     config = Config.from_mapping(
         {**settings, "out": str(folder.parent), "name": folder.name}
     )
     setup = Setup.of(config)
-    Store.check_same(folder, setup.settings, setup.table.describe())
+    check_same(folder, setup.settings, setup.table.describe())
     store = setup.open()
     try:
         work(

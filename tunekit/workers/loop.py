@@ -79,6 +79,7 @@ class _Attempt:
         self._store, self._engine, self._space = store, engine, space
         self._budget, self._board = budget, board
         self._stopped = ""
+        self._curve: list[Metrics] = []
 
     def train(self, trial: Trial) -> str:
         """Train it to its end; the one-line reason if it failed."""
@@ -99,7 +100,7 @@ class _Attempt:
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
             attributes = {
-                **_attributes(params, self._engine.name, None, began),
+                **_attributes(params, self._engine.name, self._so_far(), began),
                 "error": reason,
                 "traceback": traceback.format_exc(),
             }
@@ -108,6 +109,11 @@ class _Attempt:
                 if curves is not None:
                     curves.close(None, None, ok=False)
             return reason
+        except BaseException:
+            # Interrupted: whoever takes the trial up draws its curves anew.
+            if curves is not None:
+                curves.close(None, None, ok=False)
+            raise
         self._end(trial, params, fitted, curves, began)
         return ""
 
@@ -122,6 +128,7 @@ class _Attempt:
 
         def on_epoch(epoch: int, metrics: Metrics) -> bool:
             with shield():
+                self._curve.append(metrics)
                 if curves is not None:
                     curves.epoch(epoch, metrics)
                 if epoch > reported:
@@ -134,9 +141,24 @@ class _Attempt:
 
         return on_epoch
 
+    def _so_far(self) -> Fitted:
+        """What a trial that failed had come to."""
+        losses = {
+            m.val_loss: epoch
+            for epoch, m in reversed([*enumerate(self._curve, start=1)])
+            if math.isfinite(m.val_loss + m.train_loss)
+        }
+        best_epoch = losses[min(losses)] if losses else 0
+        return Fitted(
+            curve=self._curve, best_epoch=best_epoch, weights={}, diverged=False
+        )
+
     def _judge(self, trial: Trial) -> None:
-        if trial.should_prune():
+        # A verdict is written down at once: asked again about the same epoch, after an
+        # interruption, successive halving takes its own note of it for a promotion.
+        if trial.user_attrs.get("stopped") == "weak" or trial.should_prune():
             self._stopped = "weak"
+            trial.set_user_attr("stopped", "weak")
         elif not self._budget.may_go_on(self._store.trials(), trial.number):
             self._stopped = "budget"
 
@@ -172,15 +194,14 @@ class _Attempt:
 
 
 def _attributes(
-    params: Mapping[str, Any], engine: str, fitted: Fitted | None, began: float
+    params: Mapping[str, Any], engine: str, fitted: Fitted, began: float
 ) -> dict[str, Any]:
     """What every ended trial carries."""
-    found = fitted is not None and fitted.best_epoch > 0
     return {
-        "best_val_loss": fitted.best.val_loss if fitted and found else None,
-        "best_val_score": fitted.best.val_score if fitted and found else None,
-        "best_epoch": fitted.best_epoch if fitted else 0,
-        "epochs": len(fitted.curve) if fitted else 0,
+        "best_val_loss": fitted.best.val_loss if fitted.best_epoch else None,
+        "best_val_score": fitted.best.val_score if fitted.best_epoch else None,
+        "best_epoch": fitted.best_epoch,
+        "epochs": len(fitted.curve),
         "engine": engine,
         "seconds": round(time.perf_counter() - began, 3),
         "params": dict(params),

@@ -13,38 +13,25 @@ depends on the trial alone, it comes to the same values.
 
 from __future__ import annotations
 
-import json
 import os
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 import tomli_w
 from filelock import FileLock, Timeout
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tunekit.errors import ConfigError, ResumeError
+from tunekit.errors import ConfigError
 from tunekit.files import write_json, write_text
 from tunekit.interrupt import shield
+from tunekit.store.journal import open_journal, quiet_optuna
+from tunekit.store.same import settings_of
 
-__all__ = ["DEFINING", "Store"]
+__all__ = ["Store"]
 
-DEFINING = (
-    "target",
-    "drop",
-    "split",
-    "max_epochs",
-    "patience",
-    "sampler",
-    "pruner",
-    "seed",
-)
-"""Settings that cannot change within a study, beside its data and its space."""
 _KEPT = 5
 """Trials whose best-epoch weights stay on disk."""
 
@@ -70,13 +57,9 @@ class Store:
             ResumeError: If it holds no study.
         """
         self.folder = folder
-        self.settings = Store.settings_of(folder)
-        backend = JournalFileBackend(
-            str(folder / "journal.log"),
-            _JournalLock(folder / "journal.lock"),  # type: ignore[arg-type]
-        )
-        self._storage = JournalStorage(backend)
-        with _quiet_optuna():
+        self.settings = settings_of(folder)
+        self._storage = open_journal(folder)
+        with quiet_optuna():
             self.study = optuna.create_study(
                 study_name=folder.name,
                 storage=self._storage,
@@ -91,24 +74,10 @@ class Store:
     @staticmethod
     def exists(folder: Path) -> bool:
         """Whether ``folder`` holds a study."""
-        return (folder / "study.toml").is_file()
-
-    @staticmethod
-    def settings_of(folder: Path) -> dict[str, Any]:
-        """What a folder's ``study.toml`` says.
-
-        Raises:
-            ResumeError: If there is none, or it cannot be read.
-        """
-        path = folder / "study.toml"
         try:
-            return tomllib.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
-            raise ResumeError(
-                f"{folder} must be a study folder, got no study.toml"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise ResumeError(f"{path} must be readable TOML, got: {error}") from None
+            return (folder / "study.toml").is_file()
+        except OSError:  # such as a name too long: making it will say so
+            return False
 
     @staticmethod
     def create(
@@ -124,55 +93,30 @@ class Store:
         Raises:
             ConfigError: If the folder cannot be written, or holds something else.
         """
-        if folder.is_dir() and (folder / "journal.log").exists():
-            raise ConfigError(
-                f"{folder} holds a journal.log but no study.toml; choose another --name"
-            )
+        wanted = [folder / part for part in ("leases", "checkpoints", "tb")]
+        split = folder / "split.json"
+        missing: list[Path] = []
         try:
-            for part in ("leases", "checkpoints", "tb"):
-                (folder / part).mkdir(parents=True, exist_ok=True)
-            write_json(folder / "split.json", described)
+            if (folder / "journal.log").exists():
+                raise ConfigError(
+                    f"{folder} holds a journal.log but no study.toml; choose another "
+                    "--name"
+                )
+            ours = [split, *wanted, folder, *folder.parents]
+            missing += [path for path in ours if not path.exists()]
+            for path in wanted:
+                path.mkdir(parents=True, exist_ok=True)
+            write_json(split, described)
             write_text(folder / "study.toml", tomli_w.dumps(settings))
         except OSError as error:
+            for path in missing:
+                with suppress(OSError):
+                    path.unlink() if path == split else path.rmdir()
             why = error.strerror or str(error)
             raise ConfigError(
                 f"{folder} must be a folder that can be written, got: {why}; "
                 "choose another --out"
             ) from None
-
-    @staticmethod
-    def check_same(
-        folder: Path, settings: Mapping[str, Any], described: Mapping[str, Any]
-    ) -> None:
-        """Refuse to go on with other data, another space or another search.
-
-        Raises:
-            ResumeError: One line, with what differs and a name that is free.
-        """
-        before = Store.settings_of(folder)
-        differs = ""
-        try:
-            data = json.loads((folder / "split.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            raise ResumeError(
-                f"{folder / 'split.json'} must be readable JSON; choose another --name"
-            ) from None
-        if data.get("fingerprint") != described["fingerprint"]:
-            differs = f"other data ({data.get('source')}, now {described['source']})"
-        for name in DEFINING:
-            old, new = before.get(name), settings.get(name)
-            if not differs and old != new:
-                differs = f"{name.replace('_', '-')} {_plain(old)}, now {_plain(new)}"
-        old_space, new_space = before.get("space", {}), settings.get("space", {})
-        for name in [*new_space, *old_space]:
-            old, new = old_space.get(name), new_space.get(name)
-            if not differs and old != new:
-                differs = f"another space ({name} {_plain(old)}, now {_plain(new)})"
-        if differs:
-            raise ResumeError(
-                f'the study "{folder.name}" was made with {differs}; '
-                f"choose another name, such as --name {_free(folder)}"
-            )
 
     def extend(self, settings: Mapping[str, Any]) -> None:
         """Record settings that may change between runs, such as a larger budget."""
@@ -275,53 +219,8 @@ class Store:
     def _release(self, number: int) -> None:
         lock = self._held.pop(number, None)
         if lock is not None:
-            lock.release()
+            # While it is held: later the file may be another process's lease. (Where an
+            # open file cannot be removed, the lock does so itself.)
             with suppress(OSError):
                 Path(lock.lock_file).unlink()
-
-
-class _JournalLock:
-    """An operating-system lock for the journal: it dies with its process.
-
-    Optuna's own locks are files that outlive a killed process for half a minute.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._lock = FileLock(path)
-
-    def acquire(self) -> bool:
-        """Wait for the lock."""
-        self._lock.acquire()
-        return True
-
-    def release(self) -> None:
-        """Give it back."""
-        self._lock.release()
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Without Optuna's line about every study it opens."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
-
-
-def _plain(value: Any) -> str:
-    """A setting in few words."""
-    if isinstance(value, Mapping):
-        return f"{value.get('low')}..{value.get('high')} ({value.get('scale')})"
-    if isinstance(value, list):
-        return "/".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)
-    return "not set" if value is None else str(value)
-
-
-def _free(folder: Path) -> str:
-    """A study name that is not taken."""
-    n = 2
-    while (folder.parent / f"{folder.name}-{n}").exists():
-        n += 1
-    return f"{folder.name}-{n}"
+            lock.release()

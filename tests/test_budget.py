@@ -1,0 +1,229 @@
+"""What a search may spend: limits that hold whoever works, and figures by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tunekit.budget import Budget, best_of, epochs_of, final_seconds
+
+RUNNING, COMPLETE, PRUNED, FAIL = (
+    TrialState.RUNNING,
+    TrialState.COMPLETE,
+    TrialState.PRUNED,
+    TrialState.FAIL,
+)
+
+
+def trial(
+    number: int, state: TrialState, losses: list[float] | None = None, **attrs: Any
+) -> FrozenTrial:
+    made = create_trial(
+        state=state,
+        value=min(losses or [1.0]) if state == COMPLETE else None,
+        intermediate_values=dict(enumerate(losses or [], start=1)),
+        user_attrs=attrs,
+    )
+    made.number = number
+    return made
+
+
+# --- limits ---------------------------------------------------------------------------
+
+
+def test_no_limit_at_all() -> None:
+    many = [trial(n, COMPLETE, [1.0] * 9) for n in range(50)]
+    assert Budget().may_start(many)
+    assert Budget().may_go_on(many, 3)
+
+
+def test_trials_of_every_state_count() -> None:
+    budget = Budget(n_trials=4)
+    trials = [trial(n, s) for n, s in enumerate([COMPLETE, PRUNED, FAIL])]
+    assert budget.may_start(trials)
+    trials.append(trial(3, RUNNING))
+    assert not budget.may_start(trials)
+    assert budget.may_go_on(trials, 3)
+
+
+def test_epochs_to_the_last_one() -> None:
+    budget = Budget(epochs=3)
+    running = trial(0, RUNNING, [1.0, 0.9])
+    assert budget.may_go_on([running], 0)
+    assert not Budget(epochs=2).may_go_on([running], 0)
+    # An epoch that another trial is in the middle of is as good as spent.
+    assert not budget.may_go_on([running, trial(1, RUNNING)], 0)
+    assert budget.may_go_on([running, trial(1, COMPLETE, [])], 0)
+    assert not budget.may_start([running])
+    assert Budget(epochs=4).may_start([running])
+
+
+def test_seconds_are_asked_with_the_trials_so_far() -> None:
+    asked: list[int] = []
+
+    def left(trials: list[FrozenTrial]) -> float:
+        asked.append(len(trials))
+        return 0.0 if len(trials) > 1 else 0.1
+
+    budget = Budget(seconds_left=left)
+    assert budget.may_start([trial(0, COMPLETE)])
+    assert not budget.may_start([trial(0, COMPLETE), trial(1, COMPLETE)])
+    assert asked == [1, 2]
+
+
+@examples(max_examples=60)
+@given(
+    limit=st.integers(1, 25),
+    n_trials=st.none() | st.integers(1, 8),
+    n_workers=st.integers(1, 5),
+    lengths=st.lists(st.integers(1, 6), min_size=1, max_size=10),
+    turns=st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=300),
+)
+def test_no_interleaving_of_workers_spends_more(
+    limit: int,
+    n_trials: int | None,
+    n_workers: int,
+    lengths: list[int],
+    turns: list[tuple[int, bool]],
+) -> None:
+    """Each worker: start (one at a time), then train, record, look, and again.
+
+    A turn is one step of one worker; looking and acting on it are steps of their own,
+    so that what it saw may be old. A worker may also be killed; its trial stays RUNNING
+    and is taken up by another, whose epochs up to the recorded ones are trained again.
+    """
+    budget = Budget(n_trials=n_trials, epochs=limit)
+    epochs: dict[int, list[float]] = {}
+    states: dict[int, TrialState] = {}
+    workers: list[dict[str, Any]] = [{"trial": None} for _ in range(n_workers)]
+    orphans: list[int] = []
+
+    def seen() -> list[FrozenTrial]:
+        return [trial(n, states[n], list(epochs[n])) for n in states]
+
+    def step(me: dict[str, Any]) -> None:
+        if me["trial"] is None:  # under the lock of the store: look and start are one
+            if orphans:
+                me.update(trial=orphans.pop(), at=0, sees=None)
+            elif budget.may_start(seen()):
+                number = len(states)
+                states[number], epochs[number] = RUNNING, []
+                me.update(trial=number, at=0, sees=None)
+            return
+        number, me["at"] = me["trial"], me["at"] + (me["sees"] is None)
+        length = lengths[number % len(lengths)]
+        if me["sees"] is None:  # an epoch ends: record it, then look
+            if me["at"] > len(epochs[number]):
+                epochs[number].append(1.0)
+                me["sees"] = budget.may_go_on(seen(), number)
+            elif me["at"] == len(epochs[number]):
+                me["sees"] = budget.may_go_on(seen(), number)
+            return
+        if not me["sees"] or me["at"] >= length:
+            states[number], me["trial"] = COMPLETE, None
+        me["sees"] = None
+
+    for turn, kill in turns:
+        me = workers[turn % n_workers]
+        if kill and me["trial"] is not None and turn == 4:
+            orphans.append(me["trial"])
+            me["trial"] = None
+        else:
+            step(me)
+        assert sum(map(len, epochs.values())) <= limit
+        assert n_trials is None or len(states) <= n_trials
+    # Left alone, one worker finishes what there is, and spends the budget to its end.
+    orphans += [me["trial"] for me in workers[1:] if me["trial"] is not None]
+    for _ in range(2000):
+        step(workers[0])
+    assert RUNNING not in states.values()
+    spent = sum(map(len, epochs.values()))
+    assert spent <= limit
+    if n_trials is None:
+        assert spent == limit
+
+
+# --- figures --------------------------------------------------------------------------
+
+
+def test_epochs_of_every_state_count() -> None:
+    assert epochs_of([]) == 0
+    assert (
+        epochs_of(
+            [
+                trial(0, COMPLETE, [1, 2]),
+                trial(1, FAIL, [3]),
+                trial(2, RUNNING, [math.nan, math.inf]),
+            ]
+        )
+        == 5
+    )
+
+
+def test_the_best_in_any_state() -> None:
+    complete = trial(0, COMPLETE, [0.5, 0.6])
+    assert best_of([complete]) is complete
+    for state in (RUNNING, PRUNED, FAIL):
+        better = trial(1, state, [0.9, 0.4, 0.8])
+        assert best_of([complete, better]) is better
+
+
+def test_the_first_of_equals_is_the_best() -> None:
+    first, second = trial(0, PRUNED, [0.5]), trial(1, COMPLETE, [0.5])
+    assert best_of([first, second]) is first
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_never_wins(loss: float) -> None:
+    odd = trial(0, RUNNING, [loss])
+    assert best_of([odd]) is None
+    plain = trial(1, COMPLETE, [3.0])
+    assert best_of([odd, plain]) is plain
+    mixed = trial(2, PRUNED, [loss, 2.0])
+    assert best_of([odd, plain, mixed]) is mixed
+
+
+def test_no_trial_no_best() -> None:
+    assert best_of([]) is None
+    assert best_of([trial(0, FAIL)]) is None
+
+
+@given(
+    st.lists(
+        st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=5), max_size=6
+    )
+)
+def test_the_best_is_the_lowest_finite_loss(curves: list[list[float]]) -> None:
+    trials = [trial(n, RUNNING, losses) for n, losses in enumerate(curves)]
+    best = best_of(trials)
+    finite = [loss for losses in curves for loss in losses if math.isfinite(loss)]
+    if best is None:
+        assert not finite
+    else:
+        own = [x for x in best.intermediate_values.values() if math.isfinite(x)]
+        assert min(own) == min(finite)
+
+
+def test_the_time_of_the_end_by_hand() -> None:
+    default = trial(0, COMPLETE, [1.0], epochs=10, seconds=5.0, best_val_loss=1.0)
+    winner = trial(1, PRUNED, [0.5], epochs=4, seconds=4.0, best_val_loss=0.5)
+    # The winner was stopped after 4 of 20 epochs at one second each; the default took
+    # its 5 seconds to its end.
+    seconds = final_seconds([default, winner], n_seeds=3, max_epochs=20)
+    assert seconds == pytest.approx(1.25 * (3 * 20.0 + 1.5 * 5.0))
+    assert final_seconds([default], 1, 20) == pytest.approx(1.25 * 2.5 * 5.0)
+
+
+def test_the_time_of_the_end_before_anything_has_ended() -> None:
+    assert final_seconds([], 5, 30) == 0.0
+    assert final_seconds([trial(0, RUNNING, [0.5])], 5, 30) == 0.0
+    failed = trial(0, FAIL, [], epochs=0, seconds=1.0, best_val_loss=None)
+    assert final_seconds([failed], 5, 30) == 0.0
+    diverged = trial(1, PRUNED, [math.inf], epochs=1, seconds=1.0, best_val_loss=None)
+    assert final_seconds([failed, diverged], 5, 30) == 0.0

@@ -1,0 +1,210 @@
+"""Ctrl-C and SIGTERM, with real signals."""
+
+# Where an interrupt comes up is the point of these tests:
+# ruff: noqa: PT012
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from tunekit.interrupt import Interrupted, listening, shield
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+BOTH = [signal.SIGINT, signal.SIGTERM]
+
+
+def hit(signum: int = signal.SIGINT) -> None:
+    """A real signal to this process, delivered before the next statement."""
+    os.kill(os.getpid(), signum)
+    for _ in range(100):
+        pass
+
+
+def handlers() -> list[object]:
+    return [signal.getsignal(each) for each in BOTH]
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> object:
+    before = handlers()
+    yield
+    assert handlers() == before
+    # Nothing is left over for whoever comes next.
+    with shield():
+        pass
+
+
+@pytest.mark.parametrize(("signum", "code"), [(BOTH[0], 130), (BOTH[1], 143)])
+def test_a_signal_interrupts_at_once(signum: signal.Signals, code: int) -> None:
+    with pytest.raises(Interrupted) as caught, listening():
+        hit(signum)
+        raise AssertionError("never reached")
+    assert caught.value.signum == signum
+    assert caught.value.exit_code == code
+    assert str(caught.value) == signum.name
+    assert not isinstance(caught.value, Exception | KeyboardInterrupt)
+
+
+@pytest.mark.parametrize("signum", BOTH)
+def test_a_shield_puts_it_off_to_its_end(signum: signal.Signals) -> None:
+    done = []
+    with pytest.raises(Interrupted) as caught, listening():
+        with shield():
+            hit(signum)
+            done.append("inside")
+        done.append("after")
+    assert done == ["inside"]
+    assert caught.value.signum == signum
+
+
+def test_nested_shields_wait_for_the_outermost() -> None:
+    done = []
+    with pytest.raises(Interrupted), listening():
+        with shield():
+            with shield():
+                hit()
+                done.append("inner")
+            done.append("between")
+            with shield():
+                done.append("another")
+            done.append("outer")
+        done.append("after")
+    assert done == ["inner", "between", "another", "outer"]
+
+
+def test_a_second_signal_interrupts_inside_the_shield() -> None:
+    done = []
+    with pytest.raises(Interrupted) as caught, listening(), shield():
+        hit(signal.SIGINT)
+        done.append("first")
+        hit(signal.SIGTERM)
+        done.append("second")
+    assert done == ["first"]
+    assert caught.value.signum == signal.SIGTERM
+
+
+def test_a_second_signal_leaves_nothing_for_later_shields() -> None:
+    with pytest.raises(Interrupted), listening(), shield():
+        hit()
+        hit()
+    with shield():
+        done = True
+    assert done
+    with listening(), shield():
+        pass
+
+
+def test_an_error_inside_a_shield_is_not_hidden_and_nothing_is_left() -> None:
+    with pytest.raises(OSError, match="disk"), listening(), shield():
+        hit()
+        raise OSError("disk full")
+    with shield():
+        pass
+
+
+def test_a_signal_put_off_by_a_failed_shield_is_heard_at_the_next() -> None:
+    done = []
+    with pytest.raises(Interrupted), listening():
+        try:
+            with shield():
+                hit()
+                raise OSError("disk full")
+        except OSError:
+            done.append("mended")
+        with shield():
+            done.append("written")
+        done.append("never")
+    assert done == ["mended", "written"]
+
+
+def test_a_shield_without_a_signal_does_nothing() -> None:
+    with listening():
+        with shield(), shield():
+            pass
+        hit_after = False
+    assert not hit_after
+    with shield():
+        pass
+
+
+def test_handlers_come_back_after_an_error() -> None:
+    def mine(signum: int, frame: object) -> None: ...
+
+    before = signal.signal(signal.SIGINT, mine)
+    try:
+        with pytest.raises(ZeroDivisionError), listening():
+            assert signal.getsignal(signal.SIGINT) is not mine
+            raise ZeroDivisionError
+        assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_no_effect_outside_the_main_thread() -> None:
+    said: list[object] = []
+
+    def aside() -> None:
+        before = handlers()
+        with listening(), shield():
+            said.append(handlers() == before)
+
+    thread = threading.Thread(target=aside)
+    thread.start()
+    thread.join()
+    assert said == [True]
+
+
+def test_a_shield_in_another_thread_does_not_hold_up_the_main_one() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def aside() -> None:
+        with shield():
+            inside.set()
+            leave.wait(5)
+
+    thread = threading.Thread(target=aside)
+    thread.start()
+    try:
+        assert inside.wait(5)
+        with pytest.raises(Interrupted), listening():
+            hit()
+            raise AssertionError("never reached")
+    finally:
+        leave.set()
+        thread.join()
+
+
+def test_a_process_that_waits_is_stopped_at_once() -> None:
+    code = """
+    import sys, time
+    from tunekit.interrupt import Interrupted, listening, shield
+    try:
+        with listening():
+            with shield():
+                print("ready", flush=True)
+                time.sleep(0.5)
+                print("written", flush=True)
+            time.sleep(60)
+    except Interrupted as stop:
+        sys.exit(stop.exit_code)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    began = time.monotonic()
+    process.terminate()
+    out, _ = process.communicate(timeout=30)
+    assert (process.returncode, out) == (143, "written\n")
+    assert time.monotonic() - began < 10

@@ -1,0 +1,398 @@
+"""The winner: every figure recomputed from the saved model and the raw test rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tunekit.data import Table, load
+from tunekit.errors import StoppedError
+from tunekit.fit import LightningEngine
+from tunekit.mlp import MLP
+from tunekit.predict import Predictor
+from tunekit.trial import Fitted, Metrics, OnEpoch, Recipe, Run
+from tunekit.winner import Judge, crown
+
+SETTINGS = {"final_seeds": 3, "max_epochs": 4, "patience": 10, "seed": 0}
+RECIPE = Recipe(width=8, n_layers=1, batch_size=16, dropout=0.0)
+
+
+@pytest.fixture(scope="module")
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """Three overlapping classes, one of them rare, in a file with text and holes."""
+    rng = np.random.default_rng(0)
+    y = rng.choice(["a", "b", "c"], 200, p=[0.5, 0.4, 0.1])
+    centre = pd.Series(y).map({"a": 0.0, "b": 1.5, "c": 3.0}).to_numpy()
+    frame = pd.DataFrame(
+        {
+            "x": centre + rng.normal(size=200),
+            "z": rng.normal(size=200),
+            "town": np.where(rng.random(200) < 0.5, "Ulm", "Köln"),
+            "y": y,
+        }
+    )
+    frame.loc[::13, "z"] = np.nan
+    path = tmp_path_factory.mktemp("winner") / "clouds.csv"
+    frame.to_csv(path, index=False)
+    return load(path, "y")
+
+
+def engine_for(table: Table) -> LightningEngine:
+    return LightningEngine(
+        table.x_train,
+        table.y_train,
+        table.x_valid,
+        table.y_valid,
+        len(table.classes),
+        "cpu",
+        1,
+    )
+
+
+class Untrained:
+    """Networks as they are drawn; the validation loss of each seed is given."""
+
+    name = "untrained"
+
+    def __init__(
+        self, table: Table, losses: dict[str, list[float]] | None = None
+    ) -> None:
+        self.table, self.losses = table, losses or {}
+        self.runs: list[Run] = []
+        self.weights: dict[str, dict[str, Any]] = {}
+
+    def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
+        self.runs.append(run)
+        torch.manual_seed(len(self.runs))
+        network = MLP.of(run.recipe, self.table.n_inputs, len(self.table.classes))
+        network.eval()
+        weights = {k: v.clone() for k, v in network.state_dict().items()}
+        self.weights[run.key] = weights
+        curve: list[Metrics] = []
+        best, best_epoch = math.inf, 0
+        for loss in self.losses.get(run.key, [1.0] * run.max_epochs):
+            curve.append(Metrics(loss, loss, 0.5, 0.5, 1e-3, 0.1))
+            if math.isfinite(loss) and loss < best:
+                best, best_epoch = loss, len(curve)
+            if not on_epoch(len(curve), curve[-1]) or not math.isfinite(loss):
+                break
+        return Fitted(
+            curve=curve,
+            best_epoch=best_epoch,
+            weights=weights if best_epoch else {},
+            diverged=not math.isfinite(curve[-1].val_loss),
+        )
+
+
+def winning(number: int = 7) -> FrozenTrial:
+    trial = create_trial(state=TrialState.COMPLETE, value=0.5)
+    trial.number = number
+    return trial
+
+
+def crowned(folder: Path, table: Table, engine: Any, **options: Any) -> dict[str, Any]:
+    settings = {**SETTINGS, **options.pop("settings", {})}
+    return crown(
+        winning(),
+        RECIPE,
+        engine=engine,
+        table=table,
+        settings=settings,
+        folder=folder,
+        **options,
+    )
+
+
+def figures(proba: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Loss and error in the plainest way."""
+    losses = [-math.log(max(row[k], 1e-300)) for row, k in zip(proba, y, strict=True)]
+    wrong = [int(np.argmax(row)) != k for row, k in zip(proba, y, strict=True)]
+    return sum(losses) / len(losses), sum(wrong) / len(wrong)
+
+
+def test_every_figure_by_hand(tmp_path: Path, clouds: Table) -> None:
+    said: list[str] = []
+    final = crowned(tmp_path, clouds, engine_for(clouds), say=said.append)
+    rows, y = clouds.test_rows()
+    predictor = Predictor.load(tmp_path)
+    proba = predictor.predict_proba(rows)
+    loss, error = figures(proba, y)
+    model = final["model"]
+    assert model["loss"] == pytest.approx(loss, rel=1e-12)
+    assert model["error"] == error
+    named = np.array(clouds.classes)[y]
+    assert (predictor.predict(rows) != named).mean() == error
+
+    assert final["number"] == 7
+    assert final["recipe"] == RECIPE.as_dict()
+    assert final["metric"] == "val_loss"
+    seeds = final["seeds"]
+    assert [each["seed"] for each in seeds] == [0, 1, 2]
+    test = final["test"]
+    assert (test["seeds"], test["rows"]) == (3, len(y))
+    assert test["loss"] == pytest.approx(np.mean([s["test_loss"] for s in seeds]))
+    assert test["error"] == pytest.approx(np.mean([s["test_error"] for s in seeds]))
+    for name in ("loss", "error"):
+        low, high = test[f"{name}_interval"]
+        assert low < test[name] < high
+    assert 0 <= test["error_interval"][0] < test["error_interval"][1] <= 1
+    # Three seeds are three different networks.
+    assert len({s["val_loss"] for s in seeds}) == 3
+    for each in seeds:
+        assert [row[0] for row in each["curve"]] == [1, 2, 3, 4]
+        losses = [row[2] for row in each["curve"]]
+        assert each["val_loss"] == min(losses)
+        assert losses[each["best_epoch"] - 1] == each["val_loss"]
+    chosen = seeds[model["seed"]]
+    assert (model["loss"], model["error"]) == (
+        chosen["test_loss"],
+        chosen["test_error"],
+    )
+    assert (model["val_loss"], model["epoch"]) == (
+        chosen["val_loss"],
+        chosen["best_epoch"],
+    )
+
+    confusion = np.array(final["confusion"])
+    expected = np.zeros((3, 3), int)
+    for true, row in zip(y, proba, strict=True):
+        expected[true, row.argmax()] += 1
+    assert confusion.tolist() == expected.tolist()
+    assert confusion.sum() == len(y)
+    assert 1 - np.trace(confusion) / len(y) == pytest.approx(error)
+
+    shares = (np.bincount(clouds.y_train, minlength=3) + 1) / (len(clouds.y_train) + 3)
+    majority = final["baselines"]["majority class"]
+    assert majority["loss"] == pytest.approx(-np.log(shares[y]).mean())
+    assert majority["error"] == pytest.approx((y != shares.argmax()).mean())
+    assert set(final["baselines"]) == {
+        "majority class",
+        "softmax regression",
+        "default recipe",
+    }
+    assert said[:3] == [f"training the winner anew: seed {k} of 3" for k in (1, 2, 3)]
+    assert sum("baseline" in text for text in said) == 2
+
+
+def test_it_is_a_function_of_the_seed(tmp_path: Path, clouds: Table) -> None:
+    def final(name: str, seed: int) -> dict[str, Any]:
+        found = crowned(
+            tmp_path / name,
+            clouds,
+            engine_for(clouds),
+            settings={"seed": seed, "final_seeds": 2, "max_epochs": 2},
+        )
+        return {key: found[key] for key in ("test", "model", "baselines", "seeds")}
+
+    first = final("a", 3)
+    assert final("b", 3) == first
+    assert final("c", 4) != first
+
+
+def test_the_lowest_validation_loss_is_saved_not_the_lowest_test_loss(
+    tmp_path: Path, clouds: Table
+) -> None:
+    judged: dict[str, float] = {}
+    for chosen in range(3):
+        losses = {
+            f"final-{k}": [0.9, 0.1 if k == chosen else 0.5, 0.7] for k in range(3)
+        }
+        engine = Untrained(clouds, losses)
+        folder = tmp_path / str(chosen)
+        final = crowned(folder, clouds, engine)
+        assert final["model"]["seed"] == chosen
+        assert (final["model"]["val_loss"], final["model"]["epoch"]) == (0.1, 2)
+        rows, y = clouds.test_rows()
+        network = MLP.of(RECIPE, clouds.n_inputs, 3)
+        network.load_state_dict(engine.weights[f"final-{chosen}"])
+        own = Predictor(network, clouds.preprocessor, clouds.classes, RECIPE)
+        proba = Predictor.load(folder).predict_proba(rows)
+        assert np.array_equal(proba, own.predict_proba(rows))
+        assert final["model"]["loss"] == pytest.approx(figures(proba, y)[0])
+        judged[str(chosen)] = final["model"]["loss"]
+    # Whichever of them does best on test rows, two of the three choices were others.
+    assert len(set(judged.values())) == 3
+
+
+def test_ties_go_to_the_first_seed(tmp_path: Path, clouds: Table) -> None:
+    assert crowned(tmp_path, clouds, Untrained(clouds))["model"]["seed"] == 0
+
+
+def test_recipe_horizon_and_streams_of_every_training(
+    tmp_path: Path, clouds: Table
+) -> None:
+    engine = Untrained(clouds)
+    crowned(tmp_path, clouds, engine, settings={"seed": 5})
+    assert [run.key for run in engine.runs] == [
+        "final-0",
+        "final-1",
+        "final-2",
+        "baseline-softmax regression",
+        "baseline-default recipe",
+    ]
+    assert {(r.max_epochs, r.patience, r.seed) for r in engine.runs} == {(4, 10, 5)}
+    assert [run.recipe for run in engine.runs[:3]] == [RECIPE] * 3
+    softmax, default = (run.recipe for run in engine.runs[3:])
+    assert default == Recipe(batch_size=min(64, len(clouds.y_train) // 2))
+    assert softmax == dataclasses.replace(default, n_layers=0, dropout=0.0)
+
+
+def test_test_rows_are_asked_for_after_all_seeds_are_trained(
+    tmp_path: Path, clouds: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Untrained(clouds)
+    asked: list[int] = []
+    real = Table.test_rows
+
+    def spy(table: Table) -> Any:
+        asked.append(len(engine.runs))
+        return real(table)
+
+    monkeypatch.setattr(Table, "test_rows", spy)
+    crowned(tmp_path, clouds, engine)
+    assert min(asked) == 3
+
+
+def test_seeds_that_diverge_are_left_out(tmp_path: Path, clouds: Table) -> None:
+    engine = Untrained(clouds, {"final-0": [math.nan], "final-2": [math.inf]})
+    final = crowned(tmp_path, clouds, engine)
+    assert [each["seed"] for each in final["seeds"]] == [1]
+    assert final["model"]["seed"] == 1
+    assert final["test"]["seeds"] == 1
+    low, high = final["test"]["loss_interval"]
+    assert low < final["test"]["loss"] < high
+
+
+def test_one_that_diverges_late_keeps_its_best_epoch(
+    tmp_path: Path, clouds: Table
+) -> None:
+    engine = Untrained(clouds, {"final-1": [0.5, 0.2, math.nan]})
+    final = crowned(tmp_path, clouds, engine)
+    assert final["test"]["seeds"] == 3
+    assert (final["model"]["seed"], final["model"]["epoch"]) == (1, 2)
+
+
+def test_no_seed_at_all_is_one_line(tmp_path: Path, clouds: Table) -> None:
+    engine = Untrained(clouds, {f"final-{k}": [math.nan] for k in range(3)})
+    with pytest.raises(StoppedError) as caught:
+        crowned(tmp_path, clouds, engine)
+    assert "\n" not in str(caught.value)
+    assert "trial 7" in str(caught.value)
+    assert "none of 3 seeds" in str(caught.value)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_baseline_that_diverges_is_left_out(tmp_path: Path, clouds: Table) -> None:
+    engine = Untrained(clouds, {"baseline-softmax regression": [math.nan]})
+    final = crowned(tmp_path, clouds, engine)
+    assert set(final["baselines"]) == {"majority class", "default recipe"}
+
+
+# --- time runs out --------------------------------------------------------------------
+
+
+class Clock:
+    """Seconds left: one less for every epoch trained."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class Timed(Untrained):
+    def __init__(self, table: Table, clock: Clock) -> None:
+        super().__init__(table)
+        self.clock = clock
+
+    def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
+        def tick(epoch: int, metrics: Metrics) -> bool:
+            self.clock.seconds -= 1
+            return on_epoch(epoch, metrics)
+
+        return super().train(run, tick)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "seeds", "epochs", "baselines"),
+    [
+        (-5, 1, 1, 1),
+        (0, 1, 1, 1),
+        (2, 1, 2, 1),
+        (4, 1, 4, 1),
+        (5, 1, 4, 1),  # the second seed was cut short: its figures would mislead
+        (8, 2, 4, 1),
+        (13, 3, 4, 1),  # the same for a baseline
+        (17, 3, 4, 2),
+        (21, 3, 4, 3),
+    ],
+)
+def test_what_does_not_fit_is_left_out_but_never_the_first_seed(
+    tmp_path: Path,
+    clouds: Table,
+    seconds: float,
+    seeds: int,
+    epochs: int,
+    baselines: int,
+) -> None:
+    clock = Clock(seconds)
+    engine = Timed(clouds, clock)
+    final = crowned(tmp_path, clouds, engine, seconds_left=clock)
+    assert final["test"]["seeds"] == len(final["seeds"]) == seeds
+    assert [len(each["curve"]) for each in final["seeds"]] == [epochs] * seeds
+    assert len(final["baselines"]) == baselines
+    assert "majority class" in final["baselines"]
+    assert Predictor.load(tmp_path).predict_proba(clouds.test_rows()[0]).shape[1] == 3
+    # At most one epoch after time was up.
+    assert clock.seconds >= min(seconds, 0) - 1
+
+
+# --- saving ---------------------------------------------------------------------------
+
+
+def test_a_model_that_does_not_come_back_the_same_is_not_handed_out(
+    tmp_path: Path, clouds: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Predictor.predict_proba
+
+    def worn(self: Predictor, rows: Any) -> Any:
+        proba = real(self, rows)
+        return np.nextafter(proba, 1.0) if loaded else proba
+
+    loaded: list[bool] = []
+    load_real = Predictor.load
+
+    def load_spy(path: Path) -> Predictor:
+        loaded.append(True)
+        return load_real(path)
+
+    monkeypatch.setattr(Predictor, "predict_proba", worn)
+    monkeypatch.setattr(Predictor, "load", load_spy)
+    with pytest.raises(StoppedError, match="must predict what the trained network did"):
+        crowned(tmp_path, clouds, Untrained(clouds))
+
+
+def test_a_judge_sees_what_people_see(clouds: Table) -> None:
+    engine = Untrained(clouds)
+    fitted = engine.train(
+        Run(recipe=RECIPE, max_epochs=2, patience=9, seed=0, key="k"),
+        lambda epoch, metrics: True,
+    )
+    judge = Judge(clouds)
+    proba = judge.probabilities(RECIPE, fitted)
+    assert proba.shape == (len(clouds.test_rows()[1]), 3)
+    assert proba.sum(1) == pytest.approx(1)
+    losses, errors = judge.figures(proba)
+    assert set(np.unique(errors)) <= {0.0, 1.0}
+    assert (losses.mean(), errors.mean()) == pytest.approx(
+        figures(proba, clouds.test_rows()[1])
+    )

@@ -1,0 +1,6 @@
+"""The study folder: made, opened again or refused; which trials are whose."""
+
+from tunekit.store.same import DEFINING, check_same, settings_of
+from tunekit.store.store import Store
+
+__all__ = ["DEFINING", "Store", "check_same", "settings_of"]
