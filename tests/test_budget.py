@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -212,7 +213,7 @@ def test_the_best_is_the_lowest_finite_loss(curves: list[list[float]]) -> None:
 
 def test_the_time_of_the_end_by_hand() -> None:
     default = trial(0, COMPLETE, [1.0], epochs=10, seconds=5.0, best_val_loss=1.0)
-    winner = trial(1, PRUNED, [0.5], epochs=4, seconds=4.0, best_val_loss=0.5)
+    winner = trial(1, PRUNED, [0.5], epochs=4, seconds=4.0, stopped="weak")
     # The winner was stopped after 4 of 20 epochs at one second each; the default took
     # its 5 seconds to its end.
     seconds = final_seconds([default, winner], n_seeds=3, max_epochs=20)
@@ -220,9 +221,17 @@ def test_the_time_of_the_end_by_hand() -> None:
     assert final_seconds([default], 1, 20) == pytest.approx(1.25 * 2.5 * 5.0)
 
 
+def test_the_time_of_the_end_counts_a_trial_that_still_runs() -> None:
+    running = trial(0, RUNNING, [0.7, 0.5])
+    running.datetime_start = datetime.now() - timedelta(seconds=8)
+    # Two epochs of four seconds; trained anew for as long, if the budget ends it now.
+    assert final_seconds([running], 3, 30) == pytest.approx(
+        1.25 * (3 * 8.0 + 1.5 * 8.0), rel=0.05
+    )
+
+
 def test_the_time_of_the_end_before_anything_has_ended() -> None:
     assert final_seconds([], 5, 30) == 0.0
-    assert final_seconds([trial(0, RUNNING, [0.5])], 5, 30) == 0.0
     failed = trial(0, FAIL, [], epochs=0, seconds=1.0, best_val_loss=None)
     assert final_seconds([failed], 5, 30) == 0.0
     diverged = trial(1, PRUNED, [math.inf], epochs=1, seconds=1.0, best_val_loss=None)

@@ -428,3 +428,33 @@ def test_a_batch_tail_of_one_row_joins_the_batch_before(tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     split = json.loads((tmp_path / "runs/t/split.json").read_text())
     assert len(split["train"]) % 16 == 1
+
+
+def test_whoever_stops_reading_does_not_stop_the_study(tmp_path: Path) -> None:
+    process = start("tunekit.study", "--n-trials", "1", *SMALL, cwd=tmp_path)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(timeout=240) == 0
+    assert (tmp_path / "runs/digits/report.json").exists()
+
+
+def test_a_dry_run_refuses_what_the_run_would(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "choose another --out" in refused(tmp_path, "--out", "file", "--dry-run")
+
+
+def test_a_folder_of_somebody_elses_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "app" / "model").mkdir(parents=True)
+    (tmp_path / "runs" / "app" / "model" / "code.py").write_text("mine")
+    assert "choose another --name" in refused(tmp_path, "--name", "app")
+
+
+def test_a_time_limit_too_short_for_an_epoch_says_so(tmp_path: Path) -> None:
+    code, _, err = call("tunekit.study", "--timeout", "1s", cwd=tmp_path)
+    assert code == 3
+    assert "--timeout 1s was spent" in err
+    assert err.count("\n") == 1

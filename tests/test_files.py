@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunekit import files
-from tunekit.files import sha256_of, write_json, write_text
+from tunekit.files import write_bytes, write_json, write_text
 
 
 def test_text_is_written_and_replaced(tmp_path: Path) -> None:
@@ -25,10 +24,45 @@ def test_text_is_written_and_replaced(tmp_path: Path) -> None:
     assert [*path.parent.iterdir()] == [path]
 
 
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
-def test_others_may_read_what_is_written(tmp_path: Path) -> None:
-    write_text(tmp_path / "a", "x")
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+@pytest.mark.parametrize(
+    ("mask", "wanted"), [(0o022, 0o644), (0o077, 0o600), (0, 0o666)]
+)
+def test_new_files_get_the_umasks_permissions(
+    tmp_path: Path, mask: int, wanted: int
+) -> None:
+    before = os.umask(mask)
+    try:
+        write_bytes(tmp_path / "a", b"x")
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "a") == wanted
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_a_private_file_stays_private(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.touch(0o600)
+    write_text(path, "new")
+    assert (path.read_text(), mode(path)) == ("new", 0o600)
+
+
+def test_bytes_and_line_ends_stay_as_they_are(tmp_path: Path) -> None:
+    content = bytes(range(256)) + b"\r\n\n"
+    write_bytes(tmp_path / "a", content)
+    assert (tmp_path / "a").read_bytes() == content
+    write_text(tmp_path / "a", "one\ntwo\r\n")
+    assert (tmp_path / "a").read_bytes() == b"one\ntwo\r\n"
+
+
+def test_the_longest_name_a_folder_can_hold(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * os.pathconf(tmp_path, "PC_NAME_MAX"))
+    write_text(path, "x")
+    assert path.read_text() == "x"
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace", "chmod"])
@@ -93,9 +127,3 @@ def test_json_is_strict_and_a_refusal_leaves_nothing(
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", value)
     assert not [*tmp_path.iterdir()]
-
-
-def test_checksums(tmp_path: Path) -> None:
-    content = os.urandom(300_000)
-    (tmp_path / "a").write_bytes(content)
-    assert sha256_of(tmp_path / "a") == hashlib.sha256(content).hexdigest()

@@ -208,3 +208,14 @@ def test_a_process_that_waits_is_stopped_at_once() -> None:
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, out) == (143, "written\n")
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with listening():
+            signal.raise_signal(signal.SIGINT)
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -16,7 +16,7 @@ from tunekit.config import Config
 from tunekit.data import load
 from tunekit.plan import Plan
 from tunekit.space import recipe_space
-from tunekit.trial import Fitted, Metrics, OnEpoch, Run
+from tunekit.trial import Fitted, Metrics, OnEpoch, Recipe, Run
 
 NASTY = "[red]x[/red] [/] \x1b[31m\x1b[2J\x07\x9b31m"
 OTHER = "[bold]y[/bold]\x1b]0;title\x07"
@@ -157,7 +157,7 @@ def test_names_are_printed_literally(tmp_path: Path, force_terminal: bool) -> No
 def test_expected_time_of_a_few_epochs() -> None:
     plan, console = plan_of(None, n_trials=100, timeout="10m")
     engine = Counted()
-    plan.show_expected_time(engine)
+    plan.show_expected_time(engine, Recipe())
     assert engine.epochs == 3
     assert engine.run is not None
     assert engine.run.max_epochs == 30
@@ -170,6 +170,6 @@ def test_expected_time_of_a_few_epochs() -> None:
 def test_expected_time_with_a_single_epoch() -> None:
     plan, console = plan_of(None, max_epochs=1, budget_epochs=3)
     engine = Counted()
-    plan.show_expected_time(engine)
+    plan.show_expected_time(engine, Recipe())
     assert engine.epochs == 1
     assert "an epoch of the default recipe takes" in text_of(console)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -27,6 +28,8 @@ from tunekit.report import build, render, write
 from tunekit.report.__main__ import main
 from tunekit.report.axes import Axis, number, ticks, value_text
 from tunekit.report.importance import importance
+from tunekit.report.searched import scales
+from tunekit.space import OneMinusLogUniform, Space
 
 NAN = math.nan
 SETTINGS = """
@@ -54,8 +57,14 @@ def make_study(
     settings: str = SETTINGS,
     text: str = "plain",
     study_name: str | None = None,
+    finished: bool | None = None,
+    n_seeds: int = 2,
+    **more: Any,
 ) -> Path:
-    """A study folder whose trial i recorded ``curves[i]``; ``text`` gets everywhere."""
+    """A study folder whose trial i recorded ``curves[i]``; ``text`` gets everywhere.
+
+    ``more`` gets into ``final.json``.
+    """
     folder.mkdir(parents=True)
     (folder / "study.toml").write_text(settings, encoding="utf-8")
     split = {
@@ -112,6 +121,7 @@ def make_study(
     study.set_user_attr("seconds", 12.5)
     study.set_user_attr("engine", "lightning")
     study.set_user_attr("versions", {"optuna": "5.0.0"})
+    study.set_user_attr("finished", final if finished is None else finished)
     if final:
         seeds = [
             {
@@ -125,7 +135,7 @@ def make_study(
                     [2, 0.1, 0.2 + 0.01 * seed, 0.9, 0.9, 1e-4],
                 ],
             }
-            for seed in range(2)
+            for seed in range(n_seeds)
         ]
         n = len(classes)
         confusion = [
@@ -141,7 +151,7 @@ def make_study(
                 "loss_interval": [0.2, 0.4],
                 "error": 0.1,
                 "error_interval": [0.05, 0.15],
-                "seeds": 2,
+                "seeds": n_seeds,
                 "rows": 2,
             },
             "model": {"seed": 0, "loss": 0.31, "error": 0.11},
@@ -151,6 +161,7 @@ def make_study(
                 "softmax regression": {"loss": 0.5, "error": 0.2},
                 "default recipe": {"loss": 0.4, "error": 0.15},
             },
+            **more,
         }
         (folder / "final.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
@@ -198,7 +209,7 @@ def pictures(page: str) -> list[ET.Element]:
 
 def test_every_number_comes_from_the_folder(tmp_path: Path) -> None:
     curves = [[2.0, 1.0, 1.5], [0.9, NAN], [1.2, 0.4, 0.6, 0.5], [3.0]]
-    folder = make_study(tmp_path / "toy", curves, pruned=[1, 2], failed=[3])
+    folder = make_study(tmp_path / "toy", curves, pruned=[1, 2], failed=[3], number=2)
     report = build(folder)
 
     assert report["study"] == "toy"
@@ -261,7 +272,9 @@ def test_a_trial_still_running_counts_with_human_values(tmp_path: Path) -> None:
 
 
 def test_report_json_is_strict_and_what_was_returned(tmp_path: Path) -> None:
-    folder = make_study(tmp_path / "nan", [[NAN, math.inf], [0.5]], pruned=[0])
+    folder = make_study(
+        tmp_path / "nan", [[NAN, math.inf], [0.5]], pruned=[0], number=1
+    )
     report = write(folder)
 
     def refuse(constant: str) -> None:
@@ -323,8 +336,13 @@ def frozen(n: int, loss: Any) -> tuple[list[Any], dict[int, float]]:
     return study.trials, losses
 
 
+SPACE = Space({"momentum": OneMinusLogUniform(0.5, 0.99)})
+
+
 def test_importance_finds_what_matters_among_stopped_trials() -> None:
-    shares, reason = importance(*frozen(60, lambda lr, m: abs(math.log10(lr) + 2)))
+    shares, reason = importance(
+        *frozen(60, lambda lr, m: abs(math.log10(lr) + 2)), SPACE
+    )
     assert reason == ""
     assert shares[0][0] == "lr"
     assert {name for name, _ in shares} == {"lr", "optimizer", "momentum", "width"}
@@ -333,19 +351,19 @@ def test_importance_finds_what_matters_among_stopped_trials() -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 2, 9])
 def test_importance_of_few_trials_is_a_reason(n: int) -> None:
-    shares, reason = importance(*frozen(n, lambda lr, m: lr))
+    shares, reason = importance(*frozen(n, lambda lr, m: lr), SPACE)
     assert shares == []
     assert f"there are {n}" in reason
 
 
 def test_importance_of_equal_trials_is_a_reason() -> None:
-    shares, reason = importance(*frozen(20, lambda lr, m: 0.5))
+    shares, reason = importance(*frozen(20, lambda lr, m: 0.5), SPACE)
     assert (shares, reason) == ([], "all trials ended with the same loss")
 
 
 @pytest.mark.parametrize("n", [10, 11, 19])
 def test_importance_stands_a_rare_condition(n: int) -> None:
-    shares, _ = importance(*frozen(n, lambda lr, m: lr * m))
+    shares, _ = importance(*frozen(n, lambda lr, m: lr * m), SPACE)
     assert sum(share for _, share in shares) == pytest.approx(1)
 
 
@@ -447,11 +465,90 @@ def test_a_study_without_a_result_has_a_page(
     assert f"unfinished: {len(curves)} configurations, none with a result" in text
 
 
-def test_a_search_that_went_on_names_the_trial_that_was_tested(tmp_path: Path) -> None:
-    page = render(build(make_study(tmp_path / "more", [[0.5], [0.4]])))
-    assert "The search went on since" in page
-    page = render(build(make_study(tmp_path / "done", [[0.4], [0.5]])))
-    assert "The search went on since" not in page
+def test_a_result_that_a_better_trial_has_overtaken_is_told_as_its_own(
+    tmp_path: Path,
+) -> None:
+    folder = make_study(tmp_path / "more", [[0.5], [0.4]])
+    report = write(folder)
+    assert not report["finished"]
+    for name in ("test", "model", "baselines", "confusion", "winner", "asked"):
+        assert report[name] is None
+    assert report["most_confused"] == report["left_out"] == []
+    assert report["earlier"]["number"] == 0
+    assert report["earlier"]["test"]["error"] == 0.1
+    assert report["earlier"]["model"]["error"] == 0.11
+    text = Page((folder / "report.html").read_text(encoding="utf-8")).text
+    assert "The search is unfinished: 2 configurations so far, the best one" in text
+    assert "trial 0, the best before the search went on, answered" in text
+    assert "the best network found" not in text
+    assert "What it mixes up" not in text
+
+
+def test_finished_is_what_the_study_says_while_the_result_is_true(
+    tmp_path: Path,
+) -> None:
+    report = build(make_study(tmp_path / "done", [[0.4], [0.5]]))
+    assert report["finished"]
+    assert report["earlier"] is None
+    assert "going on or was stopped" not in Page(render(report)).text
+
+    # The same figures, but the search went on after them.
+    report = build(make_study(tmp_path / "on", [[0.4], [0.5]], finished=False))
+    assert not report["finished"]
+    assert report["test"]["error"] == 0.1
+    text = Page(render(report)).text
+    assert "going on or was stopped: these are the figures of trial 0" in text
+
+    report = build(make_study(tmp_path / "none", [[0.4]], final=False, finished=True))
+    assert not report["finished"]
+
+
+def test_a_study_with_a_running_trial_is_unfinished(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "runs", [[0.4]])
+    study = optuna.load_study(
+        study_name="runs",
+        storage=JournalStorage(JournalFileBackend(str(folder / "journal.log"))),
+    )
+    study.ask()
+    assert not build(folder)["finished"]
+
+
+def test_what_was_left_out_is_told_beside_the_figures(tmp_path: Path) -> None:
+    gone = [
+        {"what": "seed 1", "why": "diverged"},
+        {"what": "seed 3", "why": "diverged"},
+        {"what": "seed 4", "why": "no time left"},
+        {"what": "softmax regression", "why": "diverged"},
+        {"what": "default recipe", "why": "no time left"},
+    ]
+    folder = make_study(tmp_path / "gone", [[0.4]], asked={"seeds": 5}, left_out=gone)
+    report = build(folder)
+    assert report["left_out"] == gone
+    assert report["asked"] == {"seeds": 5}
+    text = Page(render(report)).text
+    assert "2 of 5 trainings diverged and are not in the mean." in text
+    assert "1 of 5 trainings is not in the mean (no time left)." in text
+    assert (
+        "Missing: softmax regression (diverged), default recipe (no time left)." in text
+    )
+    assert "  " not in text.split("Its loss on those rows")[1].split("\n")[0]
+
+
+def test_nothing_left_out_needs_no_word(tmp_path: Path) -> None:
+    report = build(make_study(tmp_path / "all", [[0.4]]))
+    assert (report["left_out"], report["asked"]) == ([], None)
+    text = Page(render(report)).text
+    assert "in the mean" not in text
+    assert "Missing" not in text
+
+
+def test_intervals_of_one_training_claim_no_more_than_rows(tmp_path: Path) -> None:
+    one = Page(render(build(make_study(tmp_path / "one", [[0.4]], n_seeds=1)))).text
+    two = Page(render(build(make_study(tmp_path / "two", [[0.4]])))).text
+    assert "the intervals cover the choice of test rows, not how another" in one
+    assert "cover these beginnings" not in one
+    assert "One of" not in one
+    assert "the intervals cover these beginnings and the choice of test rows" in two
 
 
 def test_many_classes_are_told_by_their_confusions(tmp_path: Path) -> None:
@@ -462,6 +559,53 @@ def test_many_classes_are_told_by_their_confusions(tmp_path: Path) -> None:
     assert "A line is a true class" in few.text
     assert "A line is a true class" not in many.text
     assert "Most often mixed up" in many.text
+
+
+@pytest.mark.parametrize(("n", "whole"), [(100, True), (101, False), (150, False)])
+def test_the_confusion_of_very_many_classes_is_a_list_of_pairs(
+    tmp_path: Path, n: int, whole: bool
+) -> None:
+    names = [f"c{i}" for i in range(n)]
+    matrix = [[5 if a == b else 0 for b in range(n)] for a in range(n)]
+    for i in range(n):
+        matrix[i][i - 1] = i + 1
+    report = build(make_study(tmp_path / "x", [[0.4]], classes=names, confusion=matrix))
+    assert (report["confusion"] == matrix) is whole
+    pairs = report["most_confused"]
+    assert len(pairs) == 100
+    last = n - 1
+    assert pairs[0] == {
+        "true": names[last],
+        "answered": names[last - 1],
+        "rows": n,
+        "share": n / (n + 5),
+    }
+    assert [pair["rows"] for pair in pairs] == [*range(n, n - 100, -1)]
+    text = Page(render(report)).text
+    assert "Most often mixed up" in text
+    if not whole:
+        assert report["confusion"] is None
+
+
+def test_no_confusion_is_told_too(tmp_path: Path) -> None:
+    study = make_study(
+        tmp_path / "x", [[0.4]], confusion=[[3, 0], [0, 2]], classes="ab"
+    )
+    report = build(study)
+    assert report["most_confused"] == []
+    assert "Every test row was answered right." in Page(render(report)).text
+
+
+def test_scales_turn_stored_values_into_those_people_read() -> None:
+    table = {
+        "lr": {"scale": "log", "low": 1e-4, "high": 0.1},
+        "beta2": {"scale": "one-minus-log", "low": 0.9, "high": 0.9999},
+        "optimizer": ["adam", "sgd"],
+        "dropout": 0.0,
+    }
+    stored = {"lr": 0.01, "one_minus_beta2": 0.001, "optimizer": "sgd", "dropout": 1}
+    found = scales(table).from_stored(stored)
+    assert found == {"lr": 0.01, "beta2": 0.999, "optimizer": "sgd"}
 
 
 def test_many_trials_make_a_page_of_bounded_size(tmp_path: Path) -> None:
@@ -509,6 +653,10 @@ def test_the_command_makes_both_files_again(tmp_path: Path) -> None:
         ("split.json", '{"torn": '),
         ("split.json", "[1]"),
         ("final.json", "\x00\x01"),
+        ("final.json", "{}"),
+        ("final.json", '{"number": 0}'),
+        ("study.toml", "[space]\nlr = { scale = 'cubic', low = 1, high = 2 }\n"),
+        ("study.toml", "[space]\nlr = { low = 1 }\n"),
     ],
 )
 def test_what_is_no_study_gets_one_line(
@@ -526,6 +674,7 @@ def test_what_is_no_study_gets_one_line(
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.count("\n") == 1
+    assert told.err.startswith("error: ")
     assert name in told.err
     assert {path.name for path in folder.iterdir()} == before
 
@@ -536,6 +685,77 @@ def test_a_folder_that_is_not_there_gets_one_line(
     assert main([str(tmp_path / "absent")]) == 2
     assert "is no study folder" in capsys.readouterr().err
     assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "the following arguments are required: folder"),
+        (["n" * 300], "File name too long"),
+        (["a", "--fodler"], 'unknown option "fodler"'),
+        (["a", "b"], 'unexpected argument "b"'),
+        (["a\x1b[2J\nb"], r"a\x1b[2J\nb is no study folder"),
+    ],
+)
+def test_the_command_refuses_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main(arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    assert "\x1b" not in told.err
+    assert words in told.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_a_report_that_cannot_be_written_is_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = make_study(tmp_path / "toy", falling(2))
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main([str(folder)]) == 2
+    told = capsys.readouterr().err
+    assert told == "error: cannot be written (No space left on device)\n"
+
+
+def test_the_commands_words_fit_any_terminal(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "данные", falling(2))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tunekit.report", str(folder)],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\u0434" in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_an_interrupt_ends_the_command_without_a_traceback(tmp_path: Path) -> None:
+    # A file is a pipe that nobody writes into: the command waits for it.
+    folder = make_study(tmp_path / "toy", falling(1))
+    (folder / "split.json").unlink()
+    os.mkfifo(folder / "split.json")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tunekit.report", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # Opening for writing returns once the command reads, thus listens to signals.
+    with process, (folder / "split.json").open("w"):
+        process.send_signal(signal.SIGINT)
+        out, told = process.communicate(timeout=30)
+    assert (process.returncode, out, told) == (130, "", "\nstopped\n")
 
 
 def test_errors_are_of_the_two_kinds(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from optuna.trial import Trial, TrialState
 from safetensors.torch import load_file
 
 from tunekit.config import Config
-from tunekit.errors import ConfigError, ResumeError
+from tunekit.errors import ConfigError, ResumeError, StoppedError
 from tunekit.store import DEFINING, Store, check_same, settings_of
 from tunekit.store import store as store_module
 
@@ -592,3 +592,67 @@ def test_weights_that_share_memory_or_are_views_are_kept(folder: Path) -> None:
     store.keep_weights(0, {"a": whole, "b": whole.T.contiguous()})
     found = load_file(folder / "checkpoints" / "trial-00000.safetensors")
     assert torch.equal(found["b"], whole.T)
+
+
+def test_a_folder_with_other_files_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    app = tmp_path / "runs" / "app"
+    (app / "model").mkdir(parents=True)
+    (app / "model" / "code.py").write_text("mine")
+    with pytest.raises(ConfigError, match="other files"):
+        Store.create(app, settings(), DATA)
+    assert [p.name for p in app.rglob("*")] == ["model", "code.py"]
+
+
+def test_a_making_that_was_cut_short_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    for part in ("leases", "tb"):
+        (folder / part).mkdir(parents=True)
+    (folder / "split.json").write_text("{")
+    Store.create(folder, settings(), DATA)
+    assert Store(folder).trials() == []
+
+
+def test_a_line_torn_while_we_run_spoils_no_later_one(folder: Path) -> None:
+    store = Store(folder)
+    store.study.set_user_attr("before", 1)
+    with (folder / "journal.log").open("ab") as journal:
+        journal.write(b'{"op_code":2,"half')
+    store.study.set_user_attr("after", 2)
+    assert Store(folder).study.user_attrs == {"before": 1, "after": 2}
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), AssertionError("x")])
+def test_storage_that_fails_stops_the_study_and_no_trial(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    store = Store(folder)
+    trial = store.next_trial(always, suggest)
+    assert trial is not None
+
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trial.storage, "set_trial_intermediate_value", broken)
+        with pytest.raises(StoppedError, match="must be writable") as caught:
+            store.report(trial, 0.5, 1)
+        assert "\n" not in str(caught.value)
+        patch.setattr(store.study, "tell", broken)
+        with pytest.raises(StoppedError):
+            store.finish(trial, TrialState.COMPLETE, {}, 0.5)
+        patch.setattr(store_module, "write_bytes", broken)
+        trial.set_user_attr("best_val_loss", 0.5)
+        with pytest.raises(StoppedError):
+            store.keep_weights(0, {"w": torch.zeros(1)})
+    assert store.trials()[0].state == TrialState.RUNNING
+    store.report(trial, 0.5, 1)
+    store.finish(trial, TrialState.COMPLETE, {}, 0.5)
+    assert store.trials()[0].state == TrialState.COMPLETE
+
+
+def test_a_place_that_something_occupies(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    Store.check_place(tmp_path / "new" / "s")
+    with pytest.raises(ConfigError, match="choose another --out"):
+        Store.check_place(tmp_path / "file" / "s")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

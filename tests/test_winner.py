@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tunekit.trial import Fitted, Metrics, OnEpoch, Recipe, Run
 from tunekit.winner import Judge, crown
 
 SETTINGS = {"final_seeds": 3, "max_epochs": 4, "patience": 10, "seed": 0}
+DEFAULT = Recipe(batch_size=32)
 RECIPE = Recipe(width=8, n_layers=1, batch_size=16, dropout=0.0)
 
 
@@ -103,6 +103,7 @@ def crowned(folder: Path, table: Table, engine: Any, **options: Any) -> dict[str
     return crown(
         winning(),
         RECIPE,
+        default=DEFAULT,
         engine=engine,
         table=table,
         settings=settings,
@@ -178,7 +179,8 @@ def test_every_figure_by_hand(tmp_path: Path, clouds: Table) -> None:
         "softmax regression",
         "default recipe",
     }
-    assert said[:3] == [f"training the winner anew: seed {k} of 3" for k in (1, 2, 3)]
+    seeds_said = [text for text in said if "seed" in text]
+    assert seeds_said == [f"training the winner anew: seed {k} of 3" for k in (1, 2, 3)]
     assert sum("baseline" in text for text in said) == 2
 
 
@@ -233,16 +235,13 @@ def test_recipe_horizon_and_streams_of_every_training(
     crowned(tmp_path, clouds, engine, settings={"seed": 5})
     assert [run.key for run in engine.runs] == [
         "final-0",
+        "baseline",
         "final-1",
         "final-2",
-        "baseline-softmax regression",
-        "baseline-default recipe",
     ]
     assert {(r.max_epochs, r.patience, r.seed) for r in engine.runs} == {(4, 10, 5)}
-    assert [run.recipe for run in engine.runs[:3]] == [RECIPE] * 3
-    softmax, default = (run.recipe for run in engine.runs[3:])
-    assert default == Recipe(batch_size=min(64, len(clouds.y_train) // 2))
-    assert softmax == dataclasses.replace(default, n_layers=0, dropout=0.0)
+    recipes = [run.recipe for run in engine.runs]
+    assert recipes == [RECIPE, DEFAULT, RECIPE, RECIPE]
 
 
 def test_test_rows_are_asked_for_after_all_seeds_are_trained(
@@ -258,7 +257,7 @@ def test_test_rows_are_asked_for_after_all_seeds_are_trained(
 
     monkeypatch.setattr(Table, "test_rows", spy)
     crowned(tmp_path, clouds, engine)
-    assert min(asked) == 3
+    assert min(asked) == 4
 
 
 def test_seeds_that_diverge_are_left_out(tmp_path: Path, clouds: Table) -> None:
@@ -267,6 +266,11 @@ def test_seeds_that_diverge_are_left_out(tmp_path: Path, clouds: Table) -> None:
     assert [each["seed"] for each in final["seeds"]] == [1]
     assert final["model"]["seed"] == 1
     assert final["test"]["seeds"] == 1
+    assert final["asked"] == {"seeds": 3}
+    assert final["left_out"] == [
+        {"what": "seed 0", "why": "diverged"},
+        {"what": "seed 2", "why": "diverged"},
+    ]
     low, high = final["test"]["loss_interval"]
     assert low < final["test"]["loss"] < high
 
@@ -291,9 +295,70 @@ def test_no_seed_at_all_is_one_line(tmp_path: Path, clouds: Table) -> None:
 
 
 def test_a_baseline_that_diverges_is_left_out(tmp_path: Path, clouds: Table) -> None:
-    engine = Untrained(clouds, {"baseline-softmax regression": [math.nan]})
+    engine = Untrained(clouds, {"baseline": [math.nan]})
     final = crowned(tmp_path, clouds, engine)
-    assert set(final["baselines"]) == {"majority class", "default recipe"}
+    assert set(final["baselines"]) == {"majority class", "softmax regression"}
+    assert final["left_out"] == [{"what": "default recipe", "why": "diverged"}]
+
+
+def test_softmax_regression_is_fitted_to_the_end(tmp_path: Path, clouds: Table) -> None:
+    final = crowned(tmp_path, clouds, Untrained(clouds))
+    softmax = final["baselines"]["softmax regression"]
+    # Gradient descent from zero on the same loss and penalty comes to the same place.
+    x = torch.tensor(clouds.x_train, dtype=torch.float64)
+    y = torch.tensor(clouds.y_train)
+    weight = torch.zeros(x.shape[1], 3, dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    descent = torch.optim.LBFGS([weight, bias], max_iter=2000, tolerance_grad=1e-10)
+
+    def closure() -> torch.Tensor:
+        descent.zero_grad()
+        logits = x @ weight + bias
+        loss = torch.nn.functional.cross_entropy(logits, y, reduction="sum")
+        loss = loss + 0.5 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    descent.step(closure)
+    rows, y_test = clouds.test_rows()
+    inputs = torch.tensor(clouds.preprocessor.transform(rows), dtype=torch.float64)
+    proba = (inputs @ weight + bias).softmax(1).detach().numpy()
+    loss, error = figures(proba, y_test)
+    assert softmax["loss"] == pytest.approx(loss, rel=1e-2)
+    assert softmax["error"] == pytest.approx(error, abs=1 / len(y_test))
+
+
+def test_a_winner_the_budget_cut_is_trained_no_longer_than_it_was(
+    tmp_path: Path, clouds: Table
+) -> None:
+    cut = create_trial(
+        state=TrialState.PRUNED,
+        value=0.5,
+        intermediate_values={1: 0.6, 2: 0.5},
+        user_attrs={"stopped": "budget"},
+    )
+    cut.number = 3
+    options = {"engine": Untrained(clouds), "table": clouds, "folder": tmp_path}
+    final = crown(cut, RECIPE, default=DEFAULT, settings=SETTINGS, **options)
+    assert [len(each["curve"]) for each in final["seeds"]] == [2, 2, 2]
+    assert final["left_out"] == []
+
+
+def test_model_and_figures_change_together(
+    tmp_path: Path, clouds: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowned(tmp_path, clouds, Untrained(clouds))
+    before = (tmp_path / "model" / "model.json").read_bytes()
+
+    def interrupted(text: str) -> None:
+        if "baseline" in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        crowned(
+            tmp_path, clouds, Untrained(clouds), settings={"seed": 9}, say=interrupted
+        )
+    assert (tmp_path / "model" / "model.json").read_bytes() == before
 
 
 # --- time runs out --------------------------------------------------------------------
@@ -329,11 +394,10 @@ class Timed(Untrained):
         (0, 1, 1, 1),
         (2, 1, 2, 1),
         (4, 1, 4, 1),
-        (5, 1, 4, 1),  # the second seed was cut short: its figures would mislead
-        (8, 2, 4, 1),
-        (13, 3, 4, 1),  # the same for a baseline
-        (17, 3, 4, 2),
-        (21, 3, 4, 3),
+        (5, 1, 4, 2),  # the default recipe was cut short: its figures would mislead
+        (8, 1, 4, 3),
+        (13, 2, 4, 3),  # the same for the third seed
+        (17, 3, 4, 3),
     ],
 )
 def test_what_does_not_fit_is_left_out_but_never_the_first_seed(
@@ -362,7 +426,7 @@ def test_what_does_not_fit_is_left_out_but_never_the_first_seed(
 def test_a_model_that_does_not_come_back_the_same_is_not_handed_out(
     tmp_path: Path, clouds: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Predictor.predict_proba
+    real = Predictor.predict_proba_inputs
 
     def worn(self: Predictor, rows: Any) -> Any:
         proba = real(self, rows)
@@ -375,7 +439,7 @@ def test_a_model_that_does_not_come_back_the_same_is_not_handed_out(
         loaded.append(True)
         return load_real(path)
 
-    monkeypatch.setattr(Predictor, "predict_proba", worn)
+    monkeypatch.setattr(Predictor, "predict_proba_inputs", worn)
     monkeypatch.setattr(Predictor, "load", load_spy)
     with pytest.raises(StoppedError, match="must predict what the trained network did"):
         crowned(tmp_path, clouds, Untrained(clouds))

@@ -594,8 +594,14 @@ def test_a_worker_whose_parent_is_gone_stops(tmp_path: Path) -> None:
             os.kill(pid, signal.SIGKILL)
     trials = trials_of(config.folder)
     assert 0 < len(trials) < 500
-    assert all(t.state == TrialState.COMPLETE for t in trials)
-    assert not [*(config.folder / "leases").glob("trial-*")]
+    # The one it was training is nobody's now, and can be taken up.
+    running = [t.number for t in trials if t.state == TrialState.RUNNING]
+    assert len(running) <= 1
+    store = reopen(config.folder)
+    space = setup.space
+    taken = store.next_trial(lambda trials: False, space.suggest)
+    assert [taken.number] == running if taken else running == []
+    store.release_all()
 
 
 def alive(pid: int) -> bool:
@@ -655,7 +661,9 @@ def test_settings_written_down_are_the_settings_of_a_worker(tmp_path: Path) -> N
     """Whatever was asked for, the folder alone makes the same study again."""
     for split in ("60/20/20", "17/7/3", "1/1/1", "0.7/0.2/0.1", "8/7/3"):
         config = Config(
-            out=str(tmp_path), split=split, space={"lr": "1e-3..1e-2", "width": 8}
+            out=str(tmp_path / split.replace("/", "-")),
+            split=split,
+            space={"lr": "1e-3..1e-2", "width": 8},
         )
         setup = Setup.of(config)
         Store.create(config.folder, setup.settings, setup.table.describe())

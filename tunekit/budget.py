@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -38,6 +39,10 @@ class Budget:
             )
             if epochs_of(trials) + others + 1 > self.epochs:
                 return False
+        return self.has_time(trials)
+
+    def has_time(self, trials: list[FrozenTrial]) -> bool:
+        """Whether time remains, if it is limited."""
         return self.seconds_left is None or self.seconds_left(trials) > 0
 
 
@@ -62,18 +67,43 @@ def final_seconds(trials: list[FrozenTrial], n_seeds: int, max_epochs: int) -> f
     The two baselines that are trained are counted as one and a half of trial 0, which
     is the default recipe; a quarter is added for what cannot be known.
     """
-    timed = [t for t in trials if t.user_attrs.get("epochs")]
-    ranked = [t for t in timed if t.user_attrs.get("best_val_loss") is not None]
+    timed = [t for t in trials if _epoch_seconds(t) is not None]
+    ranked = [t for t in timed if _lowest(t) < math.inf]
     if not ranked:
         return 0.0
-    best = min(ranked, key=lambda t: (t.user_attrs["best_val_loss"], t.number))
+    best = min(ranked, key=lambda t: (_lowest(t), t.number))
     winner = _full_seconds(best, max_epochs)
     default = _full_seconds(timed[0], max_epochs)
     return 1.25 * (n_seeds * winner + 1.5 * default)
 
 
 def _full_seconds(trial: FrozenTrial, max_epochs: int) -> float:
-    """What a trial took, or would have taken had it not been stopped early."""
-    seconds, epochs = trial.user_attrs["seconds"], trial.user_attrs["epochs"]
-    whole = epochs if trial.state == TrialState.COMPLETE else max_epochs
-    return float(seconds / epochs * whole)
+    """What training a trial's recipe to its end takes.
+
+    One that was stopped as weak would have gone on; one that the budget stopped, or
+    that is still running, is trained anew for as long as it was.
+    """
+    weak = trial.user_attrs.get("stopped") == "weak"
+    epochs = max_epochs if weak else _epochs(trial)
+    return (_epoch_seconds(trial) or 0.0) * epochs
+
+
+def _epoch_seconds(trial: FrozenTrial) -> float | None:
+    """Wall time of one of its epochs, if it has had one."""
+    epochs = _epochs(trial)
+    if not epochs:
+        return None
+    if "seconds" in trial.user_attrs:
+        return float(trial.user_attrs["seconds"]) / epochs
+    if trial.datetime_start is None:
+        return None
+    return (datetime.now() - trial.datetime_start).total_seconds() / epochs
+
+
+def _epochs(trial: FrozenTrial) -> int:
+    return int(trial.user_attrs.get("epochs") or len(trial.intermediate_values))
+
+
+def _lowest(trial: FrozenTrial) -> float:
+    losses = [v for v in trial.intermediate_values.values() if math.isfinite(v)]
+    return min(losses, default=math.inf)

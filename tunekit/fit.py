@@ -11,6 +11,7 @@ Shapes: N rows, F inputs, B rows of a batch.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import math
 import time
@@ -126,6 +127,8 @@ class LightningEngine:
         accelerator: str = "auto",
         threads: int | None = None,
     ) -> None:
+        # Not left to the first run, whose time this would seem to be.
+        importlib.import_module(_PACKAGE)
         self.threads = threads or torch.get_num_threads()
         if accelerator == "auto":
             accelerator = "gpu" if torch.cuda.is_available() else "cpu"

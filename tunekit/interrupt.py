@@ -55,7 +55,9 @@ def listening() -> Iterator[None]:
         return
     before: dict[int, Any] = {}
     for each in (signal.SIGINT, signal.SIGTERM):
-        before[each] = signal.signal(each, _hear)
+        # What whoever started us has us ignore (nohup, a script's "&") stays ignored.
+        if signal.getsignal(each) != signal.SIG_IGN:
+            before[each] = signal.signal(each, _hear)
     _State.depth, _State.pending = 0, None
     try:
         yield

@@ -93,7 +93,7 @@ class Plan:
             space.add_row(name, "fixed", str(value), "")
         self._console.print(space)
 
-    def show_expected_time(self, engine: Engine) -> None:
+    def show_expected_time(self, engine: Engine, default: Recipe) -> None:
         """Train the default recipe for a moment, and say what the whole may take."""
         config, stamps = self._config, [time.perf_counter()]
 
@@ -102,7 +102,7 @@ class Plan:
             return epoch < _TIMED_EPOCHS
 
         run = Run(
-            recipe=Recipe(batch_size=min(64, max(2, len(self._table.y_train) // 2))),
+            recipe=default,
             max_epochs=config.max_epochs,
             patience=config.patience,
             seed=config.seed,

@@ -152,8 +152,10 @@ def sampler(
     """
     first = [space.nearest(defaults)]
     if name == "grid":
-        # The grid alone: the default recipe is no point of it, but still trial 0.
-        first += space.grid(n_trials or _UNLISTED_GRID, seed)
+        # Trial 0 is the default recipe; should the grid hold it, it is not tried twice.
+        n_points = (n_trials or _UNLISTED_GRID + 1) - 1
+        points = space.grid(n_points + 1, seed) if n_points else []
+        first += [point for point in points if point != first[0]][:n_points]
     return SeededSampler(
         _maker(name, seed, space),
         seed=seed,

@@ -10,6 +10,8 @@ From Python:
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import platform
 import sys
@@ -39,6 +41,8 @@ __all__ = ["Result", "dry_run", "main", "run"]
 _BEGAN = time.time()
 """When this module was imported: a command's time limit counts from here."""
 _POLL_SECONDS = 0.2
+_REPORT_SECONDS = 2.0
+"""The least that is kept back from a time limit for evaluation and report."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,10 @@ def dry_run(config: Config, *, console: Console | None = None) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; the exit code."""
     config: Config | None = None
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a name from the data shows it escaped.
+            stream.reconfigure(errors="backslashreplace")
     try:
         with listening():
             command = read_command(arguments)
@@ -127,10 +135,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, 3)
     except TunekitError as error:
         return _fail(error, 2)
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 3
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         why = error.strerror or str(error)
@@ -157,28 +161,31 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **found}
 
 
+def _quiet_when_unheard() -> Console:
+    """A console that falls silent when whoever read it has gone (``| head``)."""
+    from rich.console import Console
+
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            # What Python flushes at exit must go somewhere, too.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    return Quiet(highlight=False)
+
+
 class _Job:
     """One call of the main job, step by step."""
 
     def __init__(self, config: Config, console: Console | None, began: float) -> None:
-        from rich.console import Console
-
         from tunekit.data import load
         from tunekit.plan import Plan
         from tunekit.space import recipe_space
 
         self.config, self.began = config, began
         self.until = None if config.timeout is None else began + config.timeout
-        self.console = console or Console(highlight=False)
-        table = load(
-            config.data,
-            config.target,
-            valid_data=config.valid_data,
-            test_data=config.test_data,
-            drop=config.drop,
-            split=config.split,
-            seed=config.seed,
-        )
+        self.console = console or _quiet_when_unheard()
+        table = load(**config.data_options())
         space = recipe_space(config.space, len(table.y_train))
         self.plan = Plan(self.console, config, table, space)
         # The first lines come before anything heavy is imported.
@@ -187,12 +194,19 @@ class _Job:
 
         self.setup = Setup(config, table, space)
         self._engine: Engine | None = None
+        self._report: dict[str, Any] | None = None
+        self._search_until: float | None = None
+        self._final_until: float | None = None
         self._seconds_before = 0.0
 
     def dry_run(self) -> None:
         """Show the whole plan and how long it may take; write nothing."""
+        from tunekit.store import Store
+
+        if not Store.exists(self.config.folder):
+            Store.check_place(self.config.folder)
         self.plan.show_space()
-        self.plan.show_expected_time(self.engine)
+        self.plan.show_expected_time(self.engine, self.setup.default_recipe())
 
     def run(self) -> Result:
         """Search, judge, report; or say that all this is done."""
@@ -236,28 +250,25 @@ class _Job:
         """Search, judge the winner, report."""
         from tunekit import report
         from tunekit.budget import best_of
-        from tunekit.files import write_json
         from tunekit.screen import Screen
         from tunekit.trial import Recipe
         from tunekit.winner import crown
 
-        budget = self.setup.budget(self.until)
-        left = None if self.until is None else self.until - time.time()
+        self._keep_time()
+        budget = self.setup.budget(self._search_until)
+        left = None if self._search_until is None else self._search_until - time.time()
         values = self.setup.space.from_stored
         with Screen(self.console, budget, store.trials, values, left) as screen:
             self._search(store, budget, screen)
             best = best_of(store.trials())
             if best is None:
-                raise StoppedError(
-                    "a winner needs at least one epoch with a finite loss, and none of "
-                    f"{len(store.trials())} trials had one; raise the budget or narrow "
-                    "the learning rate (--set lr=1e-4..1e-2)"
-                )
+                raise StoppedError(self._why_no_winner(store))
             space = self.setup.space
             params = {**space.fixed, **space.from_stored(best.params)}
-            final = crown(
+            crown(
                 best,
                 Recipe().with_params(params),
+                default=self.setup.default_recipe(),
                 engine=self.engine,
                 table=self.setup.table,
                 settings=store.settings,
@@ -267,35 +278,73 @@ class _Job:
             )
             screen.phase("writing the report")
             with shield():
-                write_json(self.config.folder / "final.json", final)
                 self._note_seconds(store)
                 store.study.set_user_attr("engine", self.engine.name)
-                report.write(self.config.folder)
                 store.study.set_user_attr("finished", True)
+                self._report = report.write(self.config.folder)
+
+    def _keep_time(self) -> None:
+        """Keep back from a time limit what evaluation, saving and the report will take.
+
+        Starting up read the table and imported much, as the end will; on a slow or busy
+        machine both take longer. The search leaves twice as much as the winner.
+        """
+        if self.until is not None:
+            started = time.time() - self.began
+            self._final_until = self.until - max(_REPORT_SECONDS, 0.75 * started)
+            self._search_until = self.until - 2 * max(_REPORT_SECONDS, 0.75 * started)
+
+    def _why_no_winner(self, store: Store) -> str:
+        """One line for a search without a single finite epoch."""
+        trials = store.trials()
+        if not trials:
+            limit = (
+                f"--timeout {self.config.timeout:g}s" if self.until else "the budget"
+            )
+            return (
+                f"a winner needs at least one epoch of training, and {limit} was spent "
+                "before one was done; give it more and run the same command again"
+            )
+        return (
+            "a winner needs at least one epoch with a finite loss, and none of "
+            f"{len(trials)} trials had one; raise the budget or narrow the learning "
+            "rate (--set lr=1e-4..1e-2)"
+        )
 
     def _search(self, store: Store, budget: Budget, screen: Screen) -> None:
         """Train until the budget is spent, in this process and in others."""
+        from optuna.trial import TrialState
+
         from tunekit.workers import work
 
         workers = min(self.config.workers, self.config.in_flight or self.config.workers)
         if workers > 1 and budget.may_start(store.trials()):
             self._search_beside(store, screen, workers)
-        # With one worker this is the search; after several, whatever one of them left.
-        work(
-            store,
-            self.engine,
-            self.setup.space,
-            budget,
-            board=self.setup.board(),
-            on_end=screen.ended,
-        )
+        board = self.setup.board()
+        while True:
+            # With one worker this is the search; after several, whatever one of them
+            # left; beside another command on this study, what that one still trains.
+            work(
+                store,
+                self.engine,
+                self.setup.space,
+                budget,
+                board=board,
+                on_end=screen.ended,
+            )
+            if not any(t.state == TrialState.RUNNING for t in store.trials()):
+                break
+            time.sleep(_POLL_SECONDS)
+        if board.trouble is not None:
+            screen.phase(f"TensorBoard's files could not be written: {board.trouble}")
 
     def _search_beside(self, store: Store, screen: Screen, n_workers: int) -> None:
         """Watch worker processes until they are done."""
         from tunekit.workers import Worker, stop
 
         self.setup.board()
-        extra = {} if self.until is None else {"until": str(self.until)}
+        until = self._search_until
+        extra = {} if until is None else {"until": str(until)}
         threads = max(1, (os.cpu_count() or 1) // n_workers)
         seen = {t.number for t in store.trials() if t.state.is_finished()}
         workers: list[Worker] = []
@@ -321,11 +370,9 @@ class _Job:
 
     def _seconds_left(self) -> float:
         """Until the report must be begun."""
-        from tunekit.workers import Setup
-
-        if self.until is None:
-            return float("inf")
-        return self.until - time.time() - Setup.REPORT_SECONDS
+        if self._final_until is None:
+            return math.inf
+        return self._final_until - time.time()
 
     def _note_seconds(self, store: Store) -> None:
         """Record the wall time spent on this study, in all its runs."""
@@ -334,7 +381,11 @@ class _Job:
 
     def _is_finished(self, store: Store, before: dict[str, Any]) -> bool:
         """Whether the folder already holds the result of this budget."""
+        from optuna.trial import TrialState
+
         if not store.study.user_attrs.get("finished"):
+            return False
+        if any(trial.state == TrialState.RUNNING for trial in store.trials()):
             return False
         if before.get("final_seeds") != self.config.final_seeds:
             return False
@@ -348,7 +399,7 @@ class _Job:
         from tunekit import report
         from tunekit.closing import show_result, trials_frame
 
-        found = report.build(self.config.folder)
+        found = self._report or report.build(self.config.folder)
         show_result(self.console, self.config, found)
         return Result(
             self.config.folder, found, store.study, trials_frame(store.trials())

@@ -11,9 +11,9 @@ Shapes: S seeds, N test rows, C classes.
 
 from __future__ import annotations
 
-import dataclasses
+import math
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from tunekit.errors import StoppedError
+from tunekit.files import write_json
+from tunekit.interrupt import shield
 from tunekit.metrics import interval, row_losses
 from tunekit.mlp import MLP
 from tunekit.predict import Predictor, save
@@ -29,16 +31,20 @@ from tunekit.trial import Engine, Fitted, Metrics, Recipe, Run
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sklearn.linear_model import LogisticRegression
+
     from tunekit.data import Table
 
 __all__ = ["Judge", "crown"]
 
 
-@dataclass(frozen=True)
 class Judge:
-    """Evaluates trained networks on the test rows, through the predictor people use."""
+    """Evaluates networks on the test rows, which are read and transformed once."""
 
-    table: Table
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.frame, self.y_N = table.test_rows()
+        self._x_NF = table.preprocessor.transform(self.frame)
 
     def probabilities(self, recipe: Recipe, fitted: Fitted) -> NDArray[np.float64]:
         """Probabilities of the classes for every test row, (N, C)."""
@@ -46,39 +52,54 @@ class Judge:
         network = MLP.of(recipe, table.n_inputs, len(table.classes))
         network.load_state_dict(fitted.weights)
         predictor = Predictor(network, table.preprocessor, table.classes, recipe)
-        return predictor.predict_proba(self.table.test_rows()[0])
+        return predictor.predict_proba_inputs(self._x_NF)
 
     def figures(
         self, proba_NC: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Loss and error (0 or 1) of every test row, each (N,)."""
-        y_N = self.table.test_rows()[1]
-        return row_losses(proba_NC, y_N), (proba_NC.argmax(1) != y_N).astype(float)
+        wrong_N = proba_NC.argmax(1) != self.y_N
+        return row_losses(proba_NC, self.y_N), wrong_N.astype(float)
+
+    def majority(self) -> NDArray[np.float64]:
+        """The share of each class in the training rows, for every test row."""
+        # One row more a class keeps the loss finite where a class has none (Laplace).
+        n_classes = len(self.table.classes)
+        counts_C = np.bincount(self.table.y_train, minlength=n_classes) + 1.0
+        return np.tile(counts_C / counts_C.sum(), (len(self.y_N), 1))
+
+    def linear(self, model: LogisticRegression) -> NDArray[np.float64]:
+        """Probabilities of a linear model for every test row."""
+        proba_NC = np.zeros((len(self.y_N), len(self.table.classes)))
+        proba_NC[:, model.classes_] = model.predict_proba(self._x_NF)
+        return proba_NC
 
 
 def crown(
     best: FrozenTrial,
     recipe: Recipe,
     *,
+    default: Recipe,
     engine: Engine,
     table: Table,
     settings: Mapping[str, Any],
     folder: Path,
     say: Callable[[str], None] = lambda text: None,
-    seconds_left: Callable[[], float] | None = None,
+    seconds_left: Callable[[], float] = lambda: math.inf,
 ) -> dict[str, Any]:
-    """Train, judge and save the winner.
+    """Train, judge and save the winner; ``model/`` and ``final.json`` belong together.
 
     Args:
         best: The winning trial.
         recipe: Its recipe.
+        default: The default recipe, as a baseline.
         engine: What trains.
         table: The data; its test rows are asked for here and nowhere before.
         settings: The study's, for seed, final_seeds, max_epochs and patience.
-        folder: The study folder; ``model/`` is written into it.
+        folder: The study folder.
         say: Hears what is going on.
         seconds_left: Time that remains; what does not fit is left out, though never the
-            first seed.
+            first seed, and what is left out is told.
 
     Returns:
         What ``final.json`` holds.
@@ -86,24 +107,38 @@ def crown(
     Raises:
         StoppedError: If no seed came to a finite loss.
     """
-    judge = Judge(table)
-    left = seconds_left or (lambda: float("inf"))
-    trainer = _Trainer(engine, settings, left)
-    fits: list[tuple[int, Fitted]] = []
+    trainer = _Trainer(engine, settings, seconds_left, _longest(best, settings))
+    baselines = _Baselines(default)
     n_seeds = settings["final_seeds"]
+    fits: list[tuple[int, Fitted]] = []
+    left_out: list[dict[str, str]] = []
     for seed in range(n_seeds):
-        if fits and left() <= 0:
-            break
+        what = f"seed {seed}"
+        if fits and seconds_left() <= 0:
+            left_out.append({"what": what, "why": "no time left"})
+            continue
         say(f"training the winner anew: seed {seed + 1} of {n_seeds}")
-        fitted, cut = trainer.train(recipe, f"final-{seed}")
-        # A training cut short says nothing about the recipe; but one there must be.
-        if fitted.best_epoch and not (cut and fits):
+        fitted, whole = trainer.train(recipe, f"final-{seed}")
+        if not fitted.best_epoch:
+            left_out.append({"what": what, "why": "diverged"})
+        elif not whole and fits:
+            left_out.append({"what": what, "why": "no time left"})
+        else:
+            # A first seed that time cut short is better than none.
             fits.append((seed, fitted))
+            if not whole:
+                why = f"no time left: cut at epoch {len(fitted.curve)}, but counted"
+                left_out.append({"what": what, "why": why})
+            if len(fits) == 1:
+                # Where time is short, something to compare with is worth more than
+                # another seed.
+                left_out += baselines.train(table, trainer, say)
     if not fits:
         raise StoppedError(
             f"trial {best.number}'s recipe must train to a finite loss again, and did "
             f"with none of {n_seeds} seeds; narrow the learning rate (--set lr=…)"
         )
+    judge = Judge(table)
     probas = [judge.probabilities(recipe, fitted) for _, fitted in fits]
     judged = [judge.figures(proba_NC) for proba_NC in probas]
     chosen = min(range(len(fits)), key=lambda i: fits[i][1].best.val_loss)
@@ -116,16 +151,11 @@ def crown(
         "val_loss": fitted.best.val_loss,
         "epoch": fitted.best_epoch,
     }
-    say("saving the model and loading it back")
-    _save(
-        folder, recipe, fitted, table, {"trial": best.number, **model}, probas[chosen]
-    )
-    losses_SN = np.stack([loss for loss, _ in judged])
-    errors_SN = np.stack([error for _, error in judged])
-    return {
+    final = {
         "number": best.number,
         "recipe": recipe.as_dict(),
         "metric": "val_loss",
+        "asked": {"seeds": n_seeds},
         "seeds": [
             {
                 "seed": seed,
@@ -137,34 +167,35 @@ def crown(
             }
             for (seed, fitted), (loss_N, error_N) in zip(fits, judged, strict=True)
         ],
-        "test": {
-            "loss": float(losses_SN.mean()),
-            "loss_interval": list(interval(losses_SN)),
-            "error": float(errors_SN.mean()),
-            "error_interval": list(interval(errors_SN, share=True)),
-            "seeds": len(fits),
-            "rows": losses_SN.shape[1],
-        },
+        "test": _test_figures(judged),
         "model": model,
-        "confusion": _confusion(table, probas[chosen]),
-        "baselines": _baselines(recipe, judge, trainer, say),
+        "confusion": _confusion(judge, probas[chosen]),
+        "baselines": baselines.figures(judge),
+        "left_out": left_out,
     }
+    say("saving the model and loading it back")
+    with shield():
+        info = {"trial": best.number, **model}
+        _save(folder, recipe, fitted, table, info, judge, probas[chosen])
+        write_json(folder / "final.json", final)
+    return final
 
 
 class _Trainer:
-    """Trains recipes to the study's horizon, or until time is up.
-
-    Attributes:
-        left: Seconds that remain.
-    """
+    """Trains recipes to the study's horizon, or until time is up."""
 
     def __init__(
-        self, engine: Engine, settings: Mapping[str, Any], left: Callable[[], float]
+        self,
+        engine: Engine,
+        settings: Mapping[str, Any],
+        left: Callable[[], float],
+        longest: int,
     ) -> None:
-        self._engine, self._settings, self.left = engine, settings, left
+        self._engine, self._settings, self._left = engine, settings, left
+        self._longest = longest
 
     def train(self, recipe: Recipe, key: str) -> tuple[Fitted, bool]:
-        """What training left, and whether time was up before its end."""
+        """The trained network, and whether time sufficed to train it whole."""
         run = Run(
             recipe=recipe,
             max_epochs=self._settings["max_epochs"],
@@ -176,10 +207,40 @@ class _Trainer:
 
         def on_epoch(epoch: int, metrics: Metrics) -> bool:
             nonlocal cut
-            cut = epoch < run.max_epochs and self.left() <= 0
-            return not cut
+            cut = self._left() <= 0
+            return not cut and epoch < self._longest
 
-        return self._engine.train(run, on_epoch), cut
+        fitted = self._engine.train(run, on_epoch)
+        return fitted, not cut or len(fitted.curve) >= self._longest
+
+    def has_time(self) -> bool:
+        """Whether anything more can be begun."""
+        return self._left() > 0
+
+
+def _longest(best: FrozenTrial, settings: Mapping[str, Any]) -> int:
+    """Epochs to train anew: no more than a trial had that the budget cut short."""
+    if best.user_attrs.get("stopped") == "budget":
+        return max(1, len(best.intermediate_values))
+    return int(settings["max_epochs"])
+
+
+def _test_figures(
+    judged: list[tuple[NDArray[np.float64], NDArray[np.float64]]],
+) -> dict[str, Any]:
+    """Means over seeds and rows, with intervals."""
+    losses_SN = np.stack([loss for loss, _ in judged])
+    errors_SN = np.stack([error for _, error in judged])
+    low, high = interval(losses_SN)
+    return {
+        "loss": float(losses_SN.mean()),
+        # A cross-entropy is never below zero, though a symmetric interval may be.
+        "loss_interval": [max(0.0, low), high],
+        "error": float(errors_SN.mean()),
+        "error_interval": list(interval(errors_SN, share=True)),
+        "seeds": losses_SN.shape[0],
+        "rows": losses_SN.shape[1],
+    }
 
 
 def _save(
@@ -188,12 +249,13 @@ def _save(
     fitted: Fitted,
     table: Table,
     info: dict[str, Any],
+    judge: Judge,
     proba_NC: NDArray[np.float64],
 ) -> None:
-    """Save the model, load it back, and compare what it predicts.
+    """Save the model, load it back, and compare what it predicts from raw rows.
 
     Raises:
-        StoppedError: If the loaded model predicts anything else, to the last bit.
+        StoppedError: If the loaded model predicts anything else.
     """
     save(
         folder,
@@ -204,7 +266,7 @@ def _save(
         preprocessor=table.preprocessor,
         info=info,
     )
-    again_NC = Predictor.load(folder).predict_proba(table.test_rows()[0])
+    again_NC = Predictor.load(folder).predict_proba(judge.frame)
     if not np.array_equal(again_NC, proba_NC):
         raise StoppedError(
             f"{folder / 'model'} must predict what the trained network did, and does "
@@ -212,47 +274,76 @@ def _save(
         )
 
 
-def _baselines(
-    recipe: Recipe, judge: Judge, trainer: _Trainer, say: Callable[[str], None]
-) -> dict[str, dict[str, float]]:
-    """Loss and error of majority class, softmax regression and default recipe."""
-    table = judge.table
-    n_rows, n_classes = len(table.test_rows()[1]), len(table.classes)
-    # One row is added to each class, so that a class without training rows costs no
-    # infinite loss (Laplace).
-    counts_C = np.bincount(table.y_train, minlength=n_classes) + 1.0
-    share_NC = np.tile(counts_C / counts_C.sum(), (n_rows, 1))
-    found = {"majority class": judge.figures(share_NC)}
-    size = min(Recipe().batch_size, max(2, len(table.y_train) // 2))
-    default = dataclasses.replace(Recipe(), batch_size=size)
-    plain = dataclasses.replace(default, n_layers=0, dropout=0.0)
-    for name, each in (("softmax regression", plain), ("default recipe", default)):
-        if trainer.left() <= 0:
-            break
-        say(f"training a baseline: {name}")
-        fitted, cut = trainer.train(each, f"baseline-{name}")
-        if fitted.best_epoch and not cut:
-            found[name] = judge.figures(judge.probabilities(each, fitted))
-    return {
-        name: {"loss": float(loss_N.mean()), "error": float(error_N.mean())}
-        for name, (loss_N, error_N) in found.items()
-    }
+class _Baselines:
+    """Beside the winner: majority class, softmax regression, default recipe."""
+
+    def __init__(self, default: Recipe) -> None:
+        self._default = default
+        self._fitted: Fitted | None = None
+        self._linear: LogisticRegression | None = None
+
+    def train(
+        self, table: Table, trainer: _Trainer, say: Callable[[str], None]
+    ) -> list[dict[str, str]]:
+        """Train what has to be trained; what was left out, and why."""
+        left_out: list[dict[str, str]] = []
+        why = "no time left"
+        if trainer.has_time():
+            say("training a baseline: softmax regression")
+            self._linear = _softmax_regression(table)
+        else:
+            left_out.append({"what": "softmax regression", "why": why})
+        if trainer.has_time():
+            say("training a baseline: default recipe")
+            fitted, whole = trainer.train(self._default, "baseline")
+            if whole and fitted.best_epoch:
+                self._fitted = fitted
+            why = "diverged" if whole else why
+        if self._fitted is None:
+            left_out.append({"what": "default recipe", "why": why})
+        return left_out
+
+    def figures(self, judge: Judge) -> dict[str, dict[str, float]]:
+        """Loss and error of each on the test rows."""
+        found = {"majority class": judge.majority()}
+        if self._linear is not None:
+            found["softmax regression"] = judge.linear(self._linear)
+        if self._fitted is not None:
+            proba_NC = judge.probabilities(self._default, self._fitted)
+            found["default recipe"] = proba_NC
+        judged = {name: judge.figures(proba_NC) for name, proba_NC in found.items()}
+        return {
+            name: {"loss": float(loss_N.mean()), "error": float(error_N.mean())}
+            for name, (loss_N, error_N) in judged.items()
+        }
 
 
-def _confusion(table: Table, proba_NC: NDArray[np.float64]) -> list[list[int]]:
+def _softmax_regression(table: Table) -> LogisticRegression:
+    """The linear model, fitted to the end by L-BFGS."""
+    from sklearn.linear_model import LogisticRegression
+
+    linear = LogisticRegression(max_iter=500)
+    with warnings.catch_warnings():
+        # Where it has not converged by then, it is as good as it gets.
+        warnings.simplefilter("ignore")
+        linear.fit(table.x_train, table.y_train)
+    return linear
+
+
+def _confusion(judge: Judge, proba_NC: NDArray[np.float64]) -> list[list[int]]:
     """Test rows by true class (rows) and predicted class (columns)."""
-    n_classes = len(table.classes)
-    y_N = table.test_rows()[1]
+    n_classes = len(judge.table.classes)
     counts = np.bincount(
-        y_N * n_classes + proba_NC.argmax(1), minlength=n_classes * n_classes
+        judge.y_N * n_classes + proba_NC.argmax(1), minlength=n_classes * n_classes
     )
     rows: list[list[int]] = counts.reshape(n_classes, n_classes).tolist()
     return rows
 
 
 def _curve(fitted: Fitted) -> list[list[float]]:
-    """``[epoch, train_loss, val_loss, train_score, val_score, lr]`` an epoch."""
+    """``[epoch, train_loss, val_loss, train_score, val_score, lr]`` a finite epoch."""
     return [
         [epoch, m.train_loss, m.val_loss, m.train_score, m.val_score, m.lr]
         for epoch, m in enumerate(fitted.curve, start=1)
+        if math.isfinite(m.train_loss + m.val_loss)
     ]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunekit.data.kinds import infer, parse
+from tunekit.data.numbers import plain_numbers
 from tunekit.errors import DataError
 
 
@@ -98,6 +99,25 @@ def test_numbers():
 def test_numbers_of_texts_are_exact(number):
     (parsed,) = parse(texts(repr(number)), "numeric", name="c")
     assert parsed == number
+
+
+@given(
+    st.lists(
+        st.sampled_from(["", "NA", "NuLL", "1_0", "٣", "007", "inf", " 2 ", "1e999"])
+        | st.floats().map(repr)
+        | st.text("0123456789+-.eE\n", max_size=5),
+        max_size=4,
+    )
+)
+def test_whole_columns_are_read_like_single_cells(cells):
+    bulk = plain_numbers(np.array([*cells, "1"], dtype=object))
+    if bulk is not None:
+        assert infer(texts(*map(str.strip, cells), "1"), is_text=True, name="c") == (
+            "numeric"
+        )
+        # With one more cell that is no plain number, each text is looked at.
+        single = parse(texts(*cells, "1", "inf"), "numeric", name="c")
+        np.testing.assert_array_equal(bulk, single[:-1])
 
 
 @pytest.mark.parametrize(

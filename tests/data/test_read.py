@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tunekit.data import array_frame, read_table
+from tunekit.data.kinds import infer, parse
+from tunekit.data.text import read_text
 from tunekit.errors import DataError, MissingExtraError
 
 
@@ -93,6 +97,62 @@ def test_paths_that_are_no_table(tmp_path, write):
     assert "folder" in refusal(tmp_path)
     assert '".xlsx"' in refusal(write("t.xlsx", "a,b\n1,2\n"))
     assert '"no suffix"' in refusal(write("table", "a,b\n1,2\n"))
+
+
+def test_a_name_that_is_too_long():
+    message = "x" * 5000 + ".csv"
+    with pytest.raises(DataError, match=r"^x{60}: cannot be a file \(.+\); check the"):
+        read_table(message)
+
+
+def test_plain_numbers_are_numbers_at_once_and_texts_on_demand(write):
+    text = '"a"; b;c;zip;"d"\n1;x ;NA;01;5.\n 2.5; y;-1e3;2;6\n'
+    raw = read_table(write("t.csv", text), target="d")
+    assert raw.cells["a"].tolist() == [1.0, 2.5]
+    np.testing.assert_array_equal(raw.cells["c"], [np.nan, -1000])
+    assert raw.cells["zip"].tolist() == ["01", "2"]
+    assert raw.cells["b"].tolist() == ["x", "y"]
+    assert raw.cells["d"].tolist() == ["5.", "6"]
+    rows = [["1", "x", "NA", "01", "5."], ["2.5", "y", "-1e3", "2", "6"]]
+    assert raw.frame.to_numpy().tolist() == rows
+    assert raw.rows(np.array([1])).to_numpy().tolist() == rows[1:]
+
+
+ODD = ["1e", "1e+", "1_0", "٣", "0x1", "1.", ".", "--1", "+-1", "-nan", "+inf", "1e999"]
+ODD += ["00", "-01", "0.5", "1 2", "NuLL", "none", "true", "1e400", "9" * 400, "1\x0b"]
+ODD += ["9007199254740993", "0.1e-320", "1d5", "infinity", "1,5", "1\xa0", "+ 1", "é"]
+
+
+@given(
+    st.lists(
+        st.sampled_from(ODD)
+        | st.floats().map(repr)
+        | st.text("0123456789+-.eE _naNAif?", max_size=6),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_numbers_at_once_are_the_numbers_of_the_texts(cells):
+    path = Path("t.csv")
+    text = "c|t\n1|a\n" + "".join(f"{cell}|b\n" for cell in cells)
+    with pytest.MonkeyPatch.context() as patch:
+        # What the first rows do not show is found out further down.
+        patch.setattr("tunekit.data.text._PEEK", 1)
+        found, lines = read_text(path, text.encode())
+        patch.setattr("tunekit.data.text._grid", lambda *arguments: None)
+        texts, _ = read_text(path, text.encode())
+    assert found["t"].tolist() == texts["t"].tolist()
+    kind = infer(texts["c"], is_text=True, name="c")
+    if lines is None:
+        assert found["c"].tolist() == texts["c"].tolist()
+    else:
+        assert kind == "numeric"
+        np.testing.assert_allclose(
+            parse(found["c"], kind, name="c"),
+            parse(texts["c"], kind, name="c"),
+            rtol=1e-14,
+        )
+        assert lines.frame()["c"].tolist() == texts["c"].tolist()
 
 
 def test_parquet_keeps_types_and_named_index(tmp_path):

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -114,6 +115,40 @@ def test_test_rows_influence_nothing_that_is_fitted(people, tmp_path):
     assert changed.fingerprint != table.fingerprint
 
 
+@pytest.mark.parametrize("quote", [False, True])
+def test_a_text_in_a_numeric_test_cell_is_refused_and_changes_no_kind(
+    people, tmp_path, quote
+):
+    table = load(people, "income")
+    raw = pd.read_csv(people, dtype=str, keep_default_na=False)
+    path = tmp_path / "changed.csv"
+
+    def write():
+        raw.to_csv(path, index=False, quoting=int(quote))
+
+    # What is left out is not looked at, as in prediction.
+    first = int(table.split["test"][0])
+    raw.loc[first, "empty"] = "abc"
+    write()
+    same = load(path, "income")
+    assert same.preprocessor == table.preprocessor
+    np.testing.assert_array_equal(same.x_train, table.x_train)
+    kinds = {column.name: column.kind for column in same.columns}
+    assert kinds["empty"] == "numeric"
+    assert same.test_rows()[0]["empty"].tolist()[0] == "abc"
+    raw.loc[first, "age"] = "abc"
+    write()
+    assert refusal(path, "income") == (
+        f'{path}, column "age": numbers expected, got "abc" in row {first + 1} '
+        "(counted from 1); mend the cell or leave the column out with --drop age"
+    )
+    assert load(path, "income", drop=["age"]).n_features == 3
+    # The same text in a row to learn from makes the column one of categories.
+    raw.loc[int(table.split["validation"][0]), "age"] = "old"
+    write()
+    assert load(path, "income").columns[0].kind == "categorical"
+
+
 def test_what_is_described(people):
     table = load(people, "income", drop=["same"])
     described = json.loads(json.dumps(table.describe(), allow_nan=False))
@@ -150,6 +185,14 @@ def test_the_same_again_and_what_changes_it(people):
         load(people, "income", test_data=people).fingerprint,
     }
     assert len(prints) == 4
+
+
+def test_the_fingerprint_tells_which_part_a_file_is_for(people, tmp_path):
+    other = tmp_path / "other.csv"
+    pd.read_csv(people, dtype=str, keep_default_na=False)[:9].to_csv(other, index=False)
+    valid = load(people, "income", valid_data=other).fingerprint
+    assert valid != load(people, "income", test_data=other).fingerprint
+    assert valid == load(people, "income", valid_data=other).fingerprint
 
 
 def test_shares(people):
@@ -283,6 +326,10 @@ def test_npz(tmp_path):
         ({"x": range(22), "y": [*AB, "", "nan"]}, "got 2 without, the first in row 21"),
         ({"x": range(20), "y": np.arange(20) / 7}, "this is classification"),
         ({"x": range(90), "y": np.arange(90) ** 2}, "got 90 different numbers"),
+        (
+            {"x": range(2400), "y": [f"id{n // 2}" for n in range(2400)]},
+            "classification into at most 1,000 classes, got 1,200 in 2,400 rows",
+        ),
         ({"x": [""] * 20, "y": AB}, "got none: x (no value in the training rows)"),
         ({"x": [1] * 20, "y": AB}, "got none: x (constant in the training rows)"),
         ({"y": AB}, "at least one column that varies is needed"),
@@ -332,6 +379,22 @@ def test_a_large_table_is_read_quickly(tmp_path):
     load(path, "y")
     # About 0.3 s on a quiet core; the bound only catches a change of order.
     assert time.perf_counter() - start < 5
+
+
+def test_a_wide_array_costs_little_more_than_itself(tmp_path):
+    rng = np.random.default_rng(0)
+    x_NF = rng.random((8000, 400), dtype=np.float32)
+    np.savez(tmp_path / "t.npz", X=x_NF, y=rng.integers(0, 2, 8000))
+    tracemalloc.start()
+    try:
+        table = load(tmp_path / "t.npz")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The file, the array, the parts and a group of columns; in float64 it would be 9.
+    assert peak < 6 * x_NF.nbytes
+    center = np.median(x_NF[table.split["train"]].astype(np.float64), axis=0)
+    assert [part.center for part in table.preprocessor.numeric] == center.tolist()
 
 
 def test_no_torch_and_no_scikit_learn_for_a_file(people):

@@ -126,7 +126,9 @@ def _parser() -> Parser:
         "--timeout", metavar="TIME", help="the whole command's time: 90s, 10m, 2h"
     )
     budget.add_argument(
-        "--max-epochs", metavar="N", help="the longest one trial trains [30]"
+        "--max-epochs",
+        metavar="N",
+        help="the longest one trial trains; fixed within a study [30]",
     )
     budget.add_argument(
         "--patience", metavar="N", help="end a trial after N epochs without gain [10]"

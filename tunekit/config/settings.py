@@ -151,6 +151,11 @@ class Config:
         """The study's folder, ``OUT/NAME``."""
         return Path(self.out) / self.name
 
+    def data_options(self) -> dict[str, Any]:
+        """What reading the table needs, as ``tunekit.data.load`` takes it."""
+        names = ("data", "target", "valid_data", "test_data", "drop", "split", "seed")
+        return {name: getattr(self, name) for name in names}
+
     def as_settings(self) -> dict[str, Any]:
         """Every option that has a value, plain, as it stands in ``study.toml``."""
         found = {

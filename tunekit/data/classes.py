@@ -24,6 +24,8 @@ Label = bool | int | float | str
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _FEW = 20
+MAX_CLASSES = 1_000
+"""Different classes that a target may have."""
 
 
 def read_labels(cells: pd.Series[Any], *, is_text: bool, where: str) -> np.ndarray:
@@ -71,8 +73,8 @@ def class_labels(
         min_rows: Rows that each class must have.
 
     Raises:
-        DataError: When there is one class only, a class has too few rows, or the labels
-            are not classes but measurements.
+        DataError: When there is one class only or too many, a class has too few rows,
+            or the labels are not classes but measurements.
 
     Example:
         >>> class_labels(np.array(["b", "a", "b", "a"], dtype=object), where="target")
@@ -86,6 +88,12 @@ def class_labels(
             "choose another target"
         )
     _refuse_measurements(found, len(labels_N), where)
+    if len(found) > MAX_CLASSES:
+        raise DataError(
+            f"{where}: this is classification into at most {MAX_CLASSES:,} classes, "
+            f"got {len(found):,} in {len(labels_N):,} rows; choose another target or "
+            "merge classes"
+        )
     counts = np.bincount(codes, minlength=len(found))
     few = [str(label) for label, n in zip(found, counts, strict=True) if n < min_rows]
     if few:

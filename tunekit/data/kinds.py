@@ -4,8 +4,9 @@ In a text file the kind is read off the cells: a column is numeric when *every* 
 that is not missing is a number, boolean when every one is true or false, a date when
 every one is an ISO date, and categorical otherwise. A typed column keeps its type.
 
-``infer`` looks once, at the whole column; ``parse`` then turns a column into the one
-array form of its kind, the same for text and typed cells, in training and prediction:
+``infer`` looks once, at the rows that may be learnt from; ``parse`` then turns a column
+into the one array form of its kind, the same for text and typed cells, in training and
+prediction:
 
     numeric      float64, NaN where missing (infinite counts as missing)
     boolean      float64 of 0 and 1, NaN where missing
@@ -27,14 +28,21 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from tunekit.data.numbers import MISSING_WORDS, plain_numbers
 from tunekit.errors import DataError
 
-__all__ = ["Column", "Kind", "infer", "is_missing", "parse", "unique_cells"]
+__all__ = [
+    "Column",
+    "Kind",
+    "convert",
+    "infer",
+    "is_missing",
+    "parse",
+    "refuse",
+    "unique_cells",
+]
 
 Kind = Literal["numeric", "categorical", "boolean", "date"]
-
-MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
-"""What stands for a missing number, date or truth value in a text file."""
 
 _NUMBER = re.compile(
     r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf|infinity)",
@@ -81,6 +89,8 @@ def infer(cells: pd.Series[Any], *, is_text: bool, name: str) -> Kind:
         'categorical'
     """
     if is_text:
+        if plain_numbers(cells.to_numpy(object)) is not None:
+            return "numeric"
         _, uniques = unique_cells(cells, name)
         return _kind_of_texts([str(cell) for cell in uniques])
     dtype = cells.dtype
@@ -108,32 +118,68 @@ def parse(cells: pd.Series[Any], kind: Kind, *, name: str) -> np.ndarray:
         >>> parse(pd.Series(["1", "?", "2.5"]), "numeric", name="age")
         array([1. , nan, 2.5])
     """
+    values, bad = convert(cells, kind, name=name)
+    refuse(bad, cells, kind, name=name)
+    return values
+
+
+def convert(
+    cells: pd.Series[Any], kind: Kind, *, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """What ``parse`` gives, and where cells are not of that kind: there it is empty.
+
+    Example:
+        >>> convert(pd.Series(["1", "one"]), "numeric", name="age")
+        (array([ 1., nan]), array([False,  True]))
+    """
     dtype = cells.dtype
+    none_bad = np.zeros(len(cells), dtype=bool)
     if kind in ("numeric", "boolean") and _is_plain_number(dtype):
         values = np.array(cells.to_numpy(np.float64, na_value=np.nan))
         values[np.isinf(values)] = np.nan
         if kind == "boolean":
-            _refuse(~np.isin(values, (0.0, 1.0)) & ~np.isnan(values), cells, kind, name)
-        return values
+            bad = ~np.isin(values, (0.0, 1.0)) & ~np.isnan(values)
+            values[bad] = np.nan
+            return values, bad
+        return values, none_bad
     if kind == "numeric" and dtype.kind == "m":
-        return np.asarray(cells.to_numpy("timedelta64[us]") / np.timedelta64(1, "D"))
+        days = cells.to_numpy("timedelta64[us]") / np.timedelta64(1, "D")
+        return np.asarray(days), none_bad
     if kind == "date" and dtype.kind == "M":
         if isinstance(dtype, pd.DatetimeTZDtype):
             cells = cells.dt.tz_convert("UTC").dt.tz_localize(None)
-        return np.asarray(cells.to_numpy("datetime64[us]"))
+        return np.asarray(cells.to_numpy("datetime64[us]")), none_bad
+    if kind == "numeric" and not isinstance(dtype, pd.CategoricalDtype):
+        numbers = plain_numbers(cells.to_numpy(object))
+        if numbers is not None:
+            return numbers, none_bad
     codes, uniques = unique_cells(cells, name)
     convert, blank = _CONVERTERS[kind]
     converted = np.array([blank] * (len(uniques) + 1), dtype=_FORMS[kind])
-    bad = np.zeros(len(uniques) + 1, dtype=bool)
+    is_other = np.zeros(len(uniques) + 1, dtype=bool)
     for place, cell in enumerate(uniques):
         try:
             converted[place] = convert(cell)
         except (ValueError, TypeError, OverflowError):
-            bad[place] = True
-    if bad.any():
-        _refuse(bad[codes], cells, kind, name)
+            is_other[place] = True
     # Missing cells have the code -1, which is the blank at the end.
-    return np.asarray(converted[codes])
+    return np.asarray(converted[codes]), is_other[codes]
+
+
+def refuse(bad: np.ndarray, cells: pd.Series[Any], kind: Kind, *, name: str) -> None:
+    """Raise for the first cell that ``convert`` found to be bad, if there is one.
+
+    Raises:
+        DataError: Naming the column, the cell and its row.
+    """
+    if not bad.any():
+        return
+    row = int(np.argmax(bad))
+    shown = " ".join(str(cells.iloc[row]).split())[:60]
+    raise DataError(
+        f'column "{name}": {_EXPECTED[kind]} expected, got "{shown}" in row {row + 1} '
+        "(counted from 1)"
+    )
 
 
 def unique_cells(cells: pd.Series[Any], name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -260,14 +306,3 @@ _FORMS: dict[Kind, Any] = {
     "date": "datetime64[us]",
     "categorical": object,
 }
-
-
-def _refuse(bad: np.ndarray, cells: pd.Series[Any], kind: Kind, name: str) -> None:
-    if not bad.any():
-        return
-    row = int(np.argmax(bad))
-    shown = " ".join(str(cells.iloc[row]).split())[:60]
-    raise DataError(
-        f'column "{name}": {_EXPECTED[kind]} expected, got "{shown}" in row {row + 1} '
-        "(counted from 1)"
-    )

@@ -34,6 +34,9 @@ from tunekit.errors import DataError
 __all__ = ["Preprocessor"]
 
 FORMAT = 1
+# Numeric columns are taken in groups of about so many cells: arithmetic in float64 then
+# costs a few arrays of this size, and not of the table's.
+_CELLS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,14 @@ class Preprocessor:
         cells = _Cells(frame)
         left_out: dict[str, str] = {}
         numeric_names = [column.name for column in columns if column.kind == "numeric"]
-        x_ND = cells.numbers(numeric_names)
         numeric: list[Scaled] = []
-        for place, scaled in enumerate(fit_scales(x_ND)):
-            name = numeric_names[place]
-            if scaled is None:
-                left_out[name] = _why_alike(x_ND[:, place])
-            else:
-                numeric.append(Scaled(name, *scaled))
+        for group in cells.groups(numeric_names):
+            x_ND = cells.numbers(group)
+            for place, scaled in enumerate(fit_scales(x_ND)):
+                if scaled is None:
+                    left_out[group[place]] = _why_alike(x_ND[:, place])
+                else:
+                    numeric.append(Scaled(group[place], *scaled))
         boolean: list[Truth] = []
         date: list[Dated] = []
         categorical: list[OneHot] = []
@@ -141,14 +144,10 @@ class Preprocessor:
         """
         cells = _Cells(frame)
         cells.require(self.column_names)
-        blocks = [self._numeric_inputs(cells)]
-        blocks += [
-            part.encode(cells.values(part.name, kind))
-            for kind, part in self._other_parts()
-        ]
-        x_NF = np.empty((len(frame), sum(b.shape[1] for b in blocks)), np.float32)
-        start = 0
-        for block in blocks:
+        x_NF = np.empty((len(frame), self.n_inputs), np.float32)
+        start = self._numeric_inputs(cells, x_NF)
+        for kind, part in self._other_parts():
+            block = part.encode(cells.values(part.name, kind))
             x_NF[:, start : start + block.shape[1]] = block
             start += block.shape[1]
         return x_NF
@@ -202,14 +201,25 @@ class Preprocessor:
         yield from (("date", dated) for dated in self.date)
         yield from (("categorical", one_hot) for one_hot in self.categorical)
 
-    def _numeric_inputs(self, cells: _Cells) -> np.ndarray:
-        x_ND = cells.numbers([part.name for part in self.numeric])
-        varies_D = np.array([part.scale is not None for part in self.numeric], bool)
-        missing_D = np.array([part.missing for part in self.numeric], bool)
-        center_D = np.array([part.center for part in self.numeric])
-        scale_D = np.array([1.0 if p.scale is None else p.scale for p in self.numeric])
-        squashed_ND = squash(x_ND, center_D, scale_D)[:, varies_D]
-        return np.hstack([squashed_ND, np.isnan(x_ND[:, missing_D])])
+    def _numeric_inputs(self, cells: _Cells, x_NF: np.ndarray) -> int:
+        """Write the first inputs, those of numeric columns; how many they are."""
+        value = 0
+        absent = sum(part.scale is not None for part in self.numeric)
+        part_of = {part.name: part for part in self.numeric}
+        for group in cells.groups(list(part_of)):
+            parts = [part_of[name] for name in group]
+            x_ND = cells.numbers(group)
+            varies_D = np.array([part.scale is not None for part in parts], bool)
+            missing_D = np.array([part.missing for part in parts], bool)
+            absent_ND = np.isnan(x_ND[:, missing_D])
+            center_D = np.array([part.center for part in parts])
+            scale_D = np.array([1.0 if p.scale is None else p.scale for p in parts])
+            squashed_ND = squash(x_ND, center_D, scale_D)[:, varies_D]
+            x_NF[:, value : value + squashed_ND.shape[1]] = squashed_ND
+            x_NF[:, absent : absent + absent_ND.shape[1]] = absent_ND
+            value += squashed_ND.shape[1]
+            absent += absent_ND.shape[1]
+        return absent
 
 
 class _Cells:
@@ -235,6 +245,12 @@ class _Cells:
         """One column."""
         self.require([name])
         return parse(self._frame.iloc[:, self._places[name]], kind, name=name)
+
+    def groups(self, names: Sequence[str]) -> Iterator[Sequence[str]]:
+        """Columns in groups that are small enough to be taken at once."""
+        width = max(1, _CELLS_AT_ONCE // max(1, len(self._frame)))
+        for start in range(0, len(names), width):
+            yield names[start : start + width]
 
     def numbers(self, names: Sequence[str]) -> np.ndarray:
         """Numeric columns [N, D], NaN where missing."""

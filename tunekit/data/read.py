@@ -7,19 +7,18 @@ into 1234 and "NA" into a hole. The bytes that were parsed are those that were h
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib.util
 import io
-import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from tunekit.data.text import Lines, check_names, read_text
 from tunekit.errors import DataError, MissingExtraError
 
 __all__ = ["DIGITS", "RawTable", "array_frame", "listed", "read_table"]
@@ -29,8 +28,6 @@ DIGITS = "digits"
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-DELIMITERS = ",;\t|"
-_SAMPLE = 64 * 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +36,8 @@ class RawTable:
 
     source: str
     """The file as it was named, or ``digits``."""
-    frame: pd.DataFrame = field(repr=False)
+    cells: pd.DataFrame = field(repr=False)
+    """Its columns; those of a text file that hold plain numbers are numbers already."""
     is_text: bool
     """Whether every cell is a text (a CSV file), so that kinds are to be inferred."""
     digest: str
@@ -48,14 +46,28 @@ class RawTable:
     """The column of classes, where the format itself says so."""
     array_names: tuple[str, ...] = ()
     """The columns that came from one array, in its order."""
+    lines: Lines | None = field(default=None, repr=False)
+    """The lines of a text file, where columns of ``cells`` are numbers already."""
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The rows as they are written: every cell of a text file is a text."""
+        return self.cells if self.lines is None else self.lines.frame()
+
+    def rows(self, places: np.ndarray) -> pd.DataFrame:
+        """Some of the rows as they are written."""
+        if self.lines is None:
+            return self.cells.iloc[places]
+        return self.lines.frame(places)
 
 
-def read_table(source: str | Path | None) -> RawTable:
+def read_table(source: str | Path | None, *, target: str | None = None) -> RawTable:
     """Read CSV, Parquet or npz (arrays ``X``, ``y``); None or "digits" is the digits.
 
     Args:
         source: The file. CSV may be separated by comma, semicolon, tab or ``|``, and
             is UTF-8 with or without a byte order mark.
+        target: The column of a text file whose cells stay texts in any case.
 
     Raises:
         DataError: When there is no such file, or it holds no table.
@@ -69,9 +81,17 @@ def read_table(source: str | Path | None) -> RawTable:
         return _digits()
     path = Path(source)
     suffix = path.suffix.lower()
-    if path.is_dir():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:
+        # A name may be too long to be asked for.
+        shown = f"{source}"[:60]
+        raise DataError(
+            f"{shown}: cannot be a file ({error.strerror or error}); check the path"
+        ) from None
+    if is_folder:
         raise DataError(f"{path}: a file is needed, got a folder; name the file in it")
-    if not path.exists():
+    if not exists:
         raise DataError(f"{path}: no such file; check the path")
     if suffix not in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, ".npz"):
         raise DataError(
@@ -87,7 +107,8 @@ def read_table(source: str | Path | None) -> RawTable:
         raise DataError(f"{path}: the file is empty; a header and rows are needed")
     digest = hashlib.sha256(raw).hexdigest()
     if suffix in TEXT_SUFFIXES:
-        return RawTable(str(path), _text_frame(path, raw), True, digest)
+        cells, lines = read_text(path, raw, keep=target)
+        return RawTable(str(path), cells, True, digest, lines=lines)
     if suffix == ".npz":
         frame, target, names = _npz_frame(path, raw)
         return RawTable(str(path), frame, False, digest, target, names)
@@ -96,7 +117,7 @@ def read_table(source: str | Path | None) -> RawTable:
 
 def array_frame(x_NF: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
     """A two-dimensional array as a frame whose columns are ``names``."""
-    return pd.DataFrame(x_NF, columns=pd.Index(list(names), dtype=object))
+    return pd.DataFrame(x_NF, columns=pd.Index(list(names), dtype=object), copy=False)
 
 
 def listed(names: Sequence[object], limit: int = 10) -> str:
@@ -133,110 +154,6 @@ def _digits_arrays() -> tuple[np.ndarray, np.ndarray]:
 
     pixels, digits = load_digits(return_X_y=True)
     return np.ascontiguousarray(pixels, dtype=np.float64), digits.astype(np.int64)
-
-
-def _text_frame(path: Path, raw: bytes) -> pd.DataFrame:
-    raw = raw.removeprefix(b"\xef\xbb\xbf")
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(f"{path}: text must be UTF-8, got UTF-16; save it as UTF-8 CSV")
-    if b"\0" in raw:
-        raise DataError(
-            f"{path}: text in UTF-8 is needed, got a binary file (or UTF-16); "
-            "save the table as UTF-8 CSV"
-        )
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}: text must be UTF-8, got another encoding or a binary file "
-            f"(line {line}); save the table as UTF-8 CSV"
-        ) from None
-    cells = _cells(path, raw)
-    header = [str(name).strip() for name in cells.iloc[0]]
-    frame = cells.iloc[1:].reset_index(drop=True)
-    frame.columns = pd.Index(header, dtype=object)
-    check_names(path, header)
-    if len(frame) == 0:
-        raise DataError(f"{path}: rows are needed below the header, got none")
-    return frame
-
-
-def _cells(path: Path, raw: bytes) -> pd.DataFrame:
-    # The header is read as a row like any other: only so does the parser notice a
-    # first row that is longer than it.
-    try:
-        cells = pd.read_csv(
-            io.BytesIO(raw),
-            sep=_delimiter(raw),
-            header=None,
-            dtype=object,
-            na_filter=False,
-            index_col=False,
-            skipinitialspace=True,
-            encoding="utf-8",
-        )
-    except pd.errors.ParserError as error:
-        raise DataError(f"{path}: {_torn(str(error))}") from None
-    except (pd.errors.EmptyDataError, ValueError):
-        raise DataError(
-            f"{path}: the file holds no table; a header is needed"
-        ) from None
-    # Series by Series: a frame of plain arrays would turn texts into another type.
-    stripped = [
-        pd.Series(_strip(cells[place].to_numpy(object)), dtype=object)
-        for place in cells.columns
-    ]
-    return pd.concat(stripped, axis=1)
-
-
-def _strip(texts: np.ndarray) -> np.ndarray:
-    codes, uniques = pd.factorize(texts)
-    clean = np.empty(len(uniques), dtype=object)
-    clean[:] = [text.strip() for text in uniques]
-    # Equal texts share one object from here on, which also saves memory.
-    return np.asarray(clean[codes], dtype=object)
-
-
-def _torn(message: str) -> str:
-    """What pandas said about a broken text file, in words for its owner."""
-    if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message):
-        wanted, line, got = found.groups()
-        return (
-            f"every row must have at most the header's {wanted} cells, "
-            f"got {got} in line {line}; quote cells that hold the separator"
-        )
-    if found := re.search(r"EOF inside string starting at row (\d+)", message):
-        place = f"row {found[1]}" if int(found[1]) else "the header"
-        return (
-            f'every quote (") must be closed, got an open one in {place}; '
-            "close it, or double quotes inside a quoted cell"
-        )
-    return f"the text is not a table ({' '.join(message.split())})"
-
-
-def _delimiter(raw: bytes) -> str:
-    """The separator under which the first lines make the widest regular table."""
-    sample = raw[:_SAMPLE].decode("utf-8", errors="ignore")
-    best, best_score = ",", (False, 1)
-    for delimiter in DELIMITERS:
-        reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
-        widths: list[int] = []
-        try:
-            while len(widths) < 50:
-                widths.append(len(next(reader)))
-        except StopIteration:
-            # The sample may end inside a row.
-            widths = widths[:-1] if len(raw) > _SAMPLE else widths
-        except csv.Error:
-            pass
-        widths = [width for width in widths if width]
-        if not widths or widths[0] == 1:
-            continue
-        score = (max(widths) == widths[0], widths[0])
-        if score > best_score:
-            best, best_score = delimiter, score
-    return best
 
 
 def _parquet_frame(path: Path, raw: bytes) -> pd.DataFrame:
@@ -303,18 +220,3 @@ def _npz_arrays(path: Path, raw: bytes) -> dict[str, np.ndarray]:
             "needed, got another or a damaged file; write it with "
             "numpy.savez(path, X=X, y=y)"
         ) from None
-
-
-def check_names(path: Path | str, names: Sequence[str]) -> None:
-    """Refuse a table in which a column has no name or shares it with another."""
-    if "" in names:
-        raise DataError(
-            f"{path}: every column needs a name, got none for column "
-            f"{list(names).index('') + 1} (counted from 1); write one in the header"
-        )
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(
-            f'{path}: column names must differ, got "{twice[0]}" '
-            f"{Counter(names)[twice[0]]} times; rename all but one"
-        )

@@ -4,8 +4,8 @@
                                      |
                                      +-> test rows, raw, locked away until the end
 
-What a column holds is read off the whole file, as a reader of the file would; whatever
-is *fitted* (medians, scales, categories, which columns vary) sees training rows alone.
+What a column holds is read off the training and validation rows; whatever is *fitted*
+(medians, scales, categories, which columns vary) sees training rows alone.
 
 Shapes: N rows, F inputs.
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,16 +23,14 @@ import numpy as np
 import pandas as pd
 
 from tunekit.data.classes import Label, class_labels, encode_labels, read_labels
-from tunekit.data.kinds import Column, infer, is_missing, parse
+from tunekit.data.kinds import Column
 from tunekit.data.preprocess import Preprocessor
 from tunekit.data.read import RawTable, listed, read_table
 from tunekit.data.split import check_shares, stratified
+from tunekit.data.typed import type_columns
 from tunekit.errors import DataError, did_you_mean
 
-__all__ = ["MAX_CATEGORIES", "Table", "load"]
-
-MAX_CATEGORIES = 1_000
-"""Different texts that one column may hold."""
+__all__ = ["Table", "load"]
 
 PARTS = ("train", "validation", "test")
 
@@ -134,21 +131,24 @@ def load(
     """
     files = {"validation": valid_data, "test": test_data}
     shares = check_shares(split, [part for part, path in files.items() if path])
-    raw = read_table(data)
+    raw = read_table(data, target=target)
     target = _target(raw, target)
     dropped = _check_drop(raw, drop, target)
-    own = {part: read_table(path) for part, path in files.items() if path is not None}
+    own = {
+        part: read_table(path, target=target) for part, path in files.items() if path
+    }
     where = f'{raw.source}, target "{target}"'
-    labels = read_labels(raw.frame[target], is_text=raw.is_text, where=where)
+    labels = read_labels(raw.cells[target], is_text=raw.is_text, where=where)
     # With one part there is nothing to divide, and one row of a class can train.
     here = [part for part in PARTS if part not in own]
     classes = class_labels(labels, where=where, min_rows=min(2, len(here)))
     y_all = encode_labels(labels, classes, where=where)
     rows = _divide(y_all, here, shares, seed, raw.source)
 
-    frame, columns = _typed(raw, [target, *dropped])
-    _check_categories(raw.source, columns, frame)
-    train = frame.iloc[rows["train"]]
+    learnt = [rows[part] for part in here if part != "test"]
+    typed = type_columns(raw, [target, *dropped], np.concatenate(learnt))
+    columns = typed.columns
+    train = typed.frame.iloc[rows["train"]]
     fitted = Preprocessor.fit(train, columns, array_names=raw.array_names)
     if not fitted.column_names:
         reasons = listed([f"{n} ({why})" for n, why in fitted.left_out.items()], 3)
@@ -157,25 +157,25 @@ def load(
             f"target, got none{': ' + reasons if reasons else ''}"
         )
 
-    parts = {
-        part: _own_rows(own[part], target, classes, fitted)
-        if part in own
-        # The test rows stay as they were read.
-        else (
-            (raw.frame if part == "test" else frame).iloc[rows[part]],
-            y_all[rows[part]],
-        )
-        for part in PARTS[1:]
+    typed.check(fitted.column_names)
+    y_of = {part: y_all[rows[part]] for part in here} | {
+        part: _own_classes(own[part], target, classes, fitted) for part in own
     }
-    valid_frame, y_valid = parts["validation"]
-    test_frame, y_test = parts["test"]
-    rows |= {part: np.arange(len(parts[part][1]), dtype=np.int64) for part in own}
+    # The test rows stay as they are written.
+    valid_frame = (
+        own["validation"].cells
+        if "validation" in own
+        else typed.frame.iloc[rows["validation"]]
+    )
+    test_frame = own["test"].frame if "test" in own else raw.rows(rows["test"])
+    rows |= {part: np.arange(len(y_of[part]), dtype=np.int64) for part in own}
+    digests = {"main": raw.digest} | {part: own[part].digest for part in own}
     columns = [replace(c, note=fitted.left_out.get(c.name, "")) for c in columns]
     return Table(
         source=raw.source,
-        fingerprint=_fingerprint([raw, *own.values()], target, dropped),
+        fingerprint=_fingerprint(digests, target, dropped),
         target=target,
-        n_rows=len(raw.frame),
+        n_rows=len(raw.cells),
         columns=tuple(columns),
         classes=classes,
         notes=_notes(columns, dropped),
@@ -186,18 +186,18 @@ def load(
             **{part: own[part].source if part in own else None for part in PARTS[1:]},
         },
         x_train=fitted.transform(train),
-        y_train=y_all[rows["train"]],
+        y_train=y_of["train"],
         x_valid=fitted.transform(valid_frame),
-        y_valid=y_valid,
+        y_valid=y_of["validation"],
         _test_frame=test_frame.drop(columns=target, errors="ignore").reset_index(
             drop=True
         ),
-        _y_test=y_test,
+        _y_test=y_of["test"],
     )
 
 
 def _target(raw: RawTable, target: str | None) -> str:
-    names = [str(name) for name in raw.frame.columns]
+    names = [str(name) for name in raw.cells.columns]
     columns = f"the columns are {listed(names)}"
     if target is None:
         if raw.target is None and raw.array_names:
@@ -218,7 +218,7 @@ def _target(raw: RawTable, target: str | None) -> str:
 
 
 def _check_drop(raw: RawTable, drop: Sequence[str], target: str) -> list[str]:
-    names = [str(name) for name in raw.frame.columns]
+    names = [str(name) for name in raw.cells.columns]
     for name in drop:
         if name == target:
             raise DataError(f'--drop "{name}": the target cannot be dropped')
@@ -249,64 +249,31 @@ def _divide(
     return dict(zip(here, parts, strict=True))
 
 
-def _typed(raw: RawTable, without: Sequence[str]) -> tuple[pd.DataFrame, list[Column]]:
-    """The columns in the array form of their kinds, so that text is parsed once."""
-    typed: dict[str, pd.Series[Any]] = {}
-    columns: list[Column] = []
-    for name in raw.frame.columns:
-        if name in without:
-            continue
-        cells = raw.frame[name]
-        try:
-            kind = infer(cells, is_text=raw.is_text, name=name)
-            values = parse(cells, kind, name=name)
-        except DataError as error:
-            raise DataError(f"{raw.source}, {error}") from None
-        columns.append(Column(name, kind, int(is_missing(values).sum())))
-        typed[name] = pd.Series(values, dtype=values.dtype)
-    return pd.DataFrame(typed, index=raw.frame.index), columns
-
-
-def _check_categories(
-    source: str, columns: Sequence[Column], frame: pd.DataFrame
-) -> None:
-    for column in columns:
-        if column.kind != "categorical":
-            continue
-        n_texts = len(pd.unique(frame[column.name].dropna()))
-        if n_texts > MAX_CATEGORIES:
-            raise DataError(
-                f'{source}, column "{column.name}": at most {MAX_CATEGORIES:,} '
-                f"different texts can be used as categories, got {n_texts:,}; "
-                f"leave it out with --drop {shlex.quote(column.name)}"
-            )
-
-
-def _own_rows(
+def _own_classes(
     own: RawTable, target: str, classes: Sequence[Label], fitted: Preprocessor
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """The rows and classes of a part's own file, checked against the main one."""
-    if target not in own.frame.columns:
-        names = [str(name) for name in own.frame.columns]
+) -> np.ndarray:
+    """The classes of a part's own file, whose rows are checked against the main one."""
+    if target not in own.cells.columns:
+        names = [str(name) for name in own.cells.columns]
         raise DataError(
             f'{own.source}: column "{target}" (the target) is needed, but the file '
             f"does not have it{did_you_mean(target, names)}"
         )
     where = f'{own.source}, target "{target}"'
-    labels = read_labels(own.frame[target], is_text=own.is_text, where=where)
+    labels = read_labels(own.cells[target], is_text=own.is_text, where=where)
     y_own = encode_labels(labels, classes, where=where)
-    frame = own.frame.drop(columns=target)
     try:
         # Nothing is kept of this: a cell that cannot be used must show now, not when
         # the search is over.
-        fitted.transform(frame)
+        fitted.transform(own.cells)
     except DataError as error:
         raise DataError(f"{own.source}, {error}") from None
-    return frame, y_own
+    return y_own
 
 
-def _fingerprint(raws: Sequence[RawTable], target: str, drop: Sequence[str]) -> str:
-    named = {"digests": [r.digest for r in raws], "target": target, "drop": list(drop)}
+def _fingerprint(digests: dict[str, str], target: str, drop: Sequence[str]) -> str:
+    """One for the files, by the part each is for, the target and what is dropped."""
+    named = {"digests": digests, "target": target, "drop": list(drop)}
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
-from tunekit.errors import ConfigError, DataError, TunekitError, did_you_mean
+from tunekit.config import Parser
+from tunekit.errors import DataError, TunekitError, one_line
 from tunekit.files import write_text
+from tunekit.interrupt import Interrupted, listening
 
 if TYPE_CHECKING:
     from tunekit.predict.predictor import Predictor
@@ -21,42 +22,46 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; answers the exit code."""
+    """The command line; answers the exit code: 0, 2 with one line, 130 on Ctrl-C."""
     try:
-        options = _parser().parse_args(arguments)
-        from tunekit.predict.predictor import Predictor
-
-        predictor = Predictor.load(options.folder)
-        text = _as_csv(predictor, options.rows)
-        if options.output is None:
-            _print(text)
-        else:
-            _write_output(Path(options.output), text)
+        with listening():
+            _predict(arguments)
+    except Interrupted as stop:
+        print("\nstopped", file=sys.stderr)
+        return stop.exit_code
     except TunekitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _fail(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}cannot be read ({error.strerror or error})")
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and what was probably meant."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see python -m tunekit.predict --help")
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        known, unknown = self.parse_known_args(args, namespace)
-        for flag in unknown:
-            near = did_you_mean(flag.split("=")[0], self._option_string_actions)
-            raise ConfigError(f'unknown option "{flag}"{near}')
-        return known
+def _fail(message: str) -> int:
+    # A message quotes files: what it cannot show, or would do to a terminal, is spelled
+    # out, whatever the encoding.
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
+    print(f"error: {one_line(message)}", file=sys.stderr)
+    return 2
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
+def _predict(arguments: Sequence[str] | None) -> None:
+    options = _parser().read(arguments)
+    from tunekit.predict.predictor import Predictor
+
+    predictor = Predictor.load(options.folder)
+    text = _as_csv(predictor, options.rows)
+    if options.output is None:
+        _print(text)
+    else:
+        _write_output(Path(options.output), text)
+
+
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m tunekit.predict",
         description="Predict the classes of new rows with the model of a study.",
-        allow_abbrev=False,
     )
     parser.add_argument("folder", help="the study's folder, or the model/ in it")
     parser.add_argument("rows", help="CSV, Parquet or npz with the training columns")
@@ -91,21 +96,41 @@ def _print(text: str) -> None:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read (such as head) has seen enough; Python would complain at exit.
+    except OSError as error:
+        # Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return  # whoever read (such as head) has seen enough
+        raise DataError(
+            f"standard output: cannot be written ({error.strerror or error}); "
+            "name a file with -o"
+        ) from None
 
 
 def _write_output(path: Path, text: str) -> None:
-    if path.is_dir():
-        raise DataError(f"{path}: a file to write is needed, got a folder")
     try:
-        write_text(path, text)
+        if path.is_dir():
+            raise DataError(f"{path}: a file to write is needed, got a folder")
+        if _is_stdout(path):
+            # As /dev/stdout: a file behind it may hold what others have printed.
+            _print(text)
+        elif path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8", newline="")
+        else:
+            # What a link points to is replaced; the link stays.
+            write_text(Path(os.path.realpath(path)), text)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written ({error.strerror or error}); "
             "name another file with -o"
         ) from None
+
+
+def _is_stdout(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):  # no such file, or standard output is no file
+        return False
 
 
 if __name__ == "__main__":

@@ -13,14 +13,15 @@ import hashlib
 import json
 import os
 import platform
+import secrets
 import shutil
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunekit.errors import DataError
+from tunekit.files import write_bytes
 from tunekit.trial import Recipe
 
 if TYPE_CHECKING:
@@ -80,15 +81,15 @@ def save(
     }
     target = Path(folder) / FOLDER
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{FOLDER}-"))
+    beside = target.with_name(f".{FOLDER}-{secrets.token_hex(8)}")
     try:
+        beside.mkdir()
         for name, content in (
             (WEIGHTS, weights),
             (DESCRIPTION, description),
             (CHECKSUMS, _json_bytes(checksums)),
         ):
-            _write_durably(beside / name, content)
-        beside.chmod(0o755)
+            write_bytes(beside / name, content)
         _swap(beside, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -96,10 +97,14 @@ def save(
 
 def find(path: Path) -> Path:
     """The folder that holds the model's files."""
-    if not path.exists():
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         raise DataError(
             f"{path}: no such folder; name a study folder such as runs/digits"
-        )
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     if not path.is_dir():
         raise DataError(f"{path}: a study folder (or its model/) is needed, got a file")
     for folder in (path / FOLDER, path):
@@ -154,13 +159,6 @@ def read(folder: Path) -> tuple[dict[str, Any], bytes]:
 def _json_bytes(value: Any) -> bytes:
     text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
     return f"{text}\n".encode()
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _swap(new: Path, target: Path) -> None:

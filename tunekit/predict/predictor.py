@@ -1,7 +1,8 @@
 """A trained network with its preprocessing: raw rows in, classes out.
 
 Inference runs in float64 and evaluation mode on the CPU, so that a row alone gets the
-probabilities it gets in a batch.
+probabilities it gets in a batch up to float64's rounding (about 2e-16: sums are taken
+in another order), and the same rows in the same order the very same ones.
 
 Shapes: N rows, F inputs, C classes.
 """
@@ -115,9 +116,6 @@ class Predictor:
 
     def predict_proba(self, rows: pd.DataFrame | np.ndarray | str | Path) -> np.ndarray:
         """The probability of each class for each row, float64 [N, C]."""
-        import numpy as np
-        import torch
-
         frame = self._frame(rows)
         try:
             x_NF = self._preprocessor.transform(frame)
@@ -125,6 +123,26 @@ class Predictor:
             if isinstance(rows, (str, Path)):
                 raise DataError(f"{rows}, {error}") from None
             raise
+        return self.predict_proba_inputs(x_NF)
+
+    def predict_proba_inputs(self, x_NF: np.ndarray) -> np.ndarray:
+        """The probabilities for rows that are network inputs already, float64 [N, C].
+
+        Args:
+            x_NF: What the preprocessing made of raw rows; several networks can be asked
+                about the same rows without reading them anew.
+
+        Raises:
+            DataError: When these are not as many inputs as the network has.
+        """
+        import numpy as np
+        import torch
+
+        n_inputs = self._preprocessor.n_inputs
+        if x_NF.ndim != 2 or x_NF.shape[1] != n_inputs:
+            raise DataError(
+                f"inputs must be rows by {n_inputs} numbers, got shape {x_NF.shape}"
+            )
         probabilities_NC = np.empty((len(x_NF), len(self.classes_)))
         with torch.inference_mode():
             for start in range(0, len(x_NF), _CHUNK):

@@ -7,10 +7,10 @@ again at any time: ``python -m tunekit.report runs/digits``.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from tunekit.files import write_text
 from tunekit.report.html import render
 from tunekit.report.numbers import build
 
@@ -36,20 +36,6 @@ def write(folder: Path) -> dict[str, Any]:
     report = build(folder)
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
     page = render(report)
-    _replace(folder / "report.json", text + "\n")
-    _replace(folder / "report.html", page)
+    write_text(folder / "report.json", text + "\n")
+    write_text(folder / "report.html", page)
     return report
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put ``text`` in place of ``path`` in one step, on the disk before it is seen."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -224,13 +224,12 @@ def _curves(report: Mapping[str, Any]) -> Markup | None:
 
 def _confusion(report: Mapping[str, Any]) -> dict[str, Any] | None:
     """The confusion matrix as rows of coloured counts, and what is mixed up most."""
-    matrix = report["confusion"]
-    if not matrix:
+    if not report["test"]:
         return None
     names = [str(name) for name in report["data"]["class_names"]]
+    shown = len(names) <= _MOST_CLASSES
     rows = []
-    pairs = []
-    for true, counts in enumerate(matrix):
+    for true, counts in enumerate(report["confusion"] if shown else []):
         total = sum(counts)
         cells = []
         for predicted, n in enumerate(counts):
@@ -238,12 +237,6 @@ def _confusion(report: Mapping[str, Any]) -> dict[str, Any] | None:
             # Ten depths; a single row that went wrong is still seen.
             depth = min(9, int(share * 10)) if n else None
             cells.append({"count": n, "depth": depth, "right": true == predicted})
-            if n and true != predicted:
-                pairs.append((n, share, names[true], names[predicted]))
-        rows.append({"name": names[true], "cells": cells, "total": total})
-    pairs.sort(key=lambda pair: (-pair[0], -pair[1]))
-    return {
-        "names": names,
-        "rows": rows if len(names) <= _MOST_CLASSES else [],
-        "pairs": pairs[: 5 if len(names) <= _MOST_CLASSES else 20],
-    }
+        rows.append({"name": names[true], "cells": cells})
+    pairs = report["most_confused"][: 5 if shown else 20]
+    return {"names": names, "rows": rows, "pairs": pairs}

@@ -10,32 +10,36 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import optuna
-from optuna.trial import FrozenTrial
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
 
-__all__ = ["PREFIX", "importance"]
+    from tunekit.space import Space
 
-PREFIX = "one_minus_"
-"""How Optuna knows a hyperparameter whose gap to 1 is what is sampled."""
+__all__ = ["importance"]
 
 _LEAST_TRIALS = 10
 _LEAST_GOOD = 5
 
 
 def importance(
-    trials: Sequence[FrozenTrial], losses: Mapping[int, float]
+    trials: Sequence[FrozenTrial], losses: Mapping[int, float], space: Space
 ) -> tuple[list[tuple[str, float]], str]:
     """Shares of importance by hyperparameter, largest first, or why there are none.
 
     Args:
         trials: Trials in any state.
         losses: The lowest validation loss by trial number; the others are left out.
+        space: What was searched; it knows under which names Optuna stores it.
 
     Returns:
         Pairs of a hyperparameter's name and its share (they sum to 1), and an empty
         reason; or an empty list and the reason.
     """
+    import optuna
+
     ended = [
         optuna.create_trial(
             params=trial.params,
@@ -62,12 +66,15 @@ def importance(
     total = sum(raw.values())
     if not (math.isfinite(total) and total > 0):
         return [], "no hyperparameter sets the best trials apart from the rest"
-    shares = [(name.removeprefix(PREFIX), value / total) for name, value in raw.items()]
+    names = {scale.stored_name(name): name for name, scale in space.scales.items()}
+    shares = [(names.get(stored, stored), raw[stored] / total) for stored in raw]
     return sorted(shares, key=lambda share: (-share[1], share[0])), ""
 
 
 def _in_memory(trials: Sequence[FrozenTrial]) -> optuna.Study:
     """A study of these trials, made without Optuna's line that it was made."""
+    import optuna
+
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

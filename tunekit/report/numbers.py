@@ -15,24 +15,27 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from tunekit.errors import ConfigError, DataError, SpaceError
+from tunekit.report.importance import importance
+from tunekit.report.result import told
+from tunekit.report.searched import listed, scales
 
-from tunekit.errors import ConfigError, DataError
-from tunekit.report.importance import PREFIX, importance
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+    from tunekit.space import Space
 
 __all__ = ["build"]
 
 _STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
 }
 _BUDGETS = ("n_trials", "budget_epochs", "timeout")
 _PACKAGES = ("optuna-tunekit", "torch", "pytorch-lightning", "optuna", "numpy")
@@ -51,23 +54,36 @@ def build(folder: Path) -> dict[str, Any]:
     settings = _read(folder, "study.toml")
     split = _read(folder, "split.json")
     study = _open(folder)
-    final = _read(folder, "final.json") if (folder / "final.json").exists() else {}
+    final = _read(folder, "final.json") if (folder / "final.json").exists() else None
     frozen = study.get_trials(deepcopy=False)
-    trials = [_trial(trial) for trial in frozen]
+    table = settings.pop("space", {})
+    try:
+        known = scales(table)
+    except SpaceError as error:
+        raise _unreadable(folder / "study.toml", error) from None
+    trials = [_trial(trial, known) for trial in frozen]
     ended = [trial for trial in trials if trial["val_loss"] is not None]
     ranked = sorted(ended, key=lambda trial: (trial["val_loss"], trial["number"]))
-    space, fixed = _space(
-        settings.pop("space", {}), ranked[0]["params"] if ranked else {}
-    )
-    shares, reason = importance(frozen, {t["number"]: t["val_loss"] for t in ended})
+    best = _best(ranked)
+    space, fixed = listed(table, best["params"] if best else {})
+    losses = {trial["number"]: trial["val_loss"] for trial in ended}
+    shares, reason = importance(frozen, losses, known)
+    try:
+        winner = told(final, best["number"] if best else None, split.get("classes", []))
+    except KeyError as error:
+        raise _unreadable(folder / "final.json", f"it lacks {error}") from None
     states = Counter(trial["state"] for trial in trials)
     report = {
         "study": study.study_name,
         "folder": str(folder),
-        "finished": bool(final),
+        "finished": bool(
+            study.user_attrs.get("finished")
+            and winner["test"]
+            and not states["running"]
+        ),
         "seed": settings.get("seed"),
         "engine": study.user_attrs.get("engine", settings.get("engine")),
-        "metric": final.get("metric", "val_loss"),
+        "metric": "val_loss",
         "data": _data(split),
         "budget": {name: settings.get(name) for name in _BUDGETS},
         "trials": {
@@ -81,29 +97,23 @@ def build(folder: Path) -> dict[str, Any]:
         "seconds": study.user_attrs.get(
             "seconds", sum(trial["seconds"] or 0.0 for trial in trials)
         ),
-        "best": _best(ranked),
+        "best": best,
         "history": _history(frozen),
-        "test": final.get("test"),
-        "model": final.get("model"),
-        "baselines": final.get("baselines"),
+        **winner,
         "versions": study.user_attrs.get("versions") or _versions(),
         "space": space,
         "fixed": fixed,
         "top": ranked[:10],
         "importance": shares,
         "importance_missing": reason,
-        "winner": {name: final[name] for name in ("number", "recipe", "seeds")}
-        if final
-        else None,
         "best_curve": _curve(frozen[ranked[0]["number"]]) if ranked else [],
-        "confusion": final.get("confusion"),
         "errors": [
             {
                 "number": trial.number,
                 "error": str(trial.user_attrs.get("error", "no reason was recorded")),
             }
             for trial in frozen
-            if trial.state == TrialState.FAIL
+            if trial.state.name == "FAIL"
         ],
         "stopped_early": _stopped(trials),
         "trial_list": trials,
@@ -123,10 +133,10 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
             raise ValueError("not a table")
     except (FileNotFoundError, NotADirectoryError):
         raise _no_study(folder, name) from None
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}); restore it from a copy of the folder"
-        ) from None
+    except OSError as error:
+        raise _unreadable(path, error.strerror or error) from None
+    except ValueError as error:
+        raise _unreadable(path, error) from None
     return found
 
 
@@ -135,6 +145,10 @@ def _open(folder: Path) -> optuna.Study:
     # Optuna would make the file where there is none.
     if not path.is_file():
         raise _no_study(folder, path.name)
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
     try:
         storage = JournalStorage(JournalFileBackend(str(path)))
         names = optuna.get_all_study_names(storage)
@@ -146,9 +160,13 @@ def _open(folder: Path) -> optuna.Study:
         raise
     # Optuna has no error of its own for a damaged journal: any may come.
     except Exception as error:
-        raise DataError(
-            f"{path} cannot be read ({error}); restore it from a copy of the folder"
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, why: object) -> DataError:
+    return DataError(
+        f"{path} cannot be read ({why}); restore it from a copy of the folder"
+    )
 
 
 def _no_study(folder: Path, what: str) -> ConfigError:
@@ -158,7 +176,7 @@ def _no_study(folder: Path, what: str) -> ConfigError:
     )
 
 
-def _trial(trial: FrozenTrial) -> dict[str, Any]:
+def _trial(trial: FrozenTrial, space: Space) -> dict[str, Any]:
     """What is told of one trial, hyperparameters in human units."""
     attrs = trial.user_attrs
     lowest = min(
@@ -170,22 +188,14 @@ def _trial(trial: FrozenTrial) -> dict[str, Any]:
         lowest = (recorded, attrs.get("best_epoch", lowest[1]))
     return {
         "number": trial.number,
-        "state": _STATES[trial.state],
+        "state": _STATES[trial.state.name],
         "val_loss": lowest[0],
         "val_score": attrs.get("best_val_score"),
         "epoch": lowest[1],
         "epochs": len(trial.intermediate_values),
         "seconds": attrs.get("seconds"),
         "stopped": attrs.get("stopped", ""),
-        "params": attrs.get("params") or _human(trial.params),
-    }
-
-
-def _human(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Optuna's parameters with each gap to 1 turned back into the value."""
-    return {
-        name.removeprefix(PREFIX): 1 - value if name.startswith(PREFIX) else value
-        for name, value in params.items()
+        "params": attrs.get("params") or space.from_stored(trial.params),
     }
 
 
@@ -209,29 +219,6 @@ def _history(trials: Sequence[FrozenTrial]) -> list[tuple[int, float]]:
             if math.isfinite(loss) and (not history or loss < history[-1][1]):
                 history.append((epochs, loss))
     return history
-
-
-def _space(
-    table: Mapping[str, Any], best: Mapping[str, Any]
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What was searched, with the best trial's values, and what stood fixed."""
-    searched: list[dict[str, Any]] = []
-    fixed: dict[str, Any] = {}
-    for name, entry in table.items():
-        if isinstance(entry, dict):
-            searched.append({"name": name, **entry, "best": best.get(name)})
-        elif isinstance(entry, list):
-            searched.append(
-                {
-                    "name": name,
-                    "scale": "choices",
-                    "choices": entry,
-                    "best": best.get(name),
-                }
-            )
-        else:
-            fixed[name] = entry
-    return searched, fixed
 
 
 def _data(split: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from tunekit.report.axes import value_text
 
-__all__ = ["MEANINGS", "SCALES", "STATES", "progress", "range_text"]
+__all__ = [
+    "MEANINGS",
+    "SCALES",
+    "STATES",
+    "baselines_left_out",
+    "progress",
+    "range_text",
+    "trainings_left_out",
+]
 
 MEANINGS = {
     "n_layers": "hidden layers",
@@ -72,3 +81,51 @@ def progress(report: Mapping[str, Any]) -> str:
         f"(trial {best['number']}) with a validation loss of "
         f"{value_text(best['val_loss'])}."
     )
+
+
+def trainings_left_out(report: Mapping[str, Any]) -> str:
+    """Which of the winner's trainings its test figures lack, after a space; or nothing.
+
+    Example:
+        >>> left_out = [{"what": "seed 3", "why": "diverged"}]
+        >>> trainings_left_out(
+        ...     {"test": {"seeds": 4}, "asked": {"seeds": 5}, "left_out": left_out}
+        ... )
+        ' 1 of 5 trainings diverged and is not in the mean.'
+    """
+    reasons = Counter(
+        each["why"] for each in report["left_out"] if _is_training(each["what"])
+    )
+    asked = (report["asked"] or {}).get(
+        "seeds", report["test"]["seeds"] + reasons.total()
+    )
+    sentences = []
+    for why, n in reasons.items():
+        are = "is" if n == 1 else "are"
+        told = (
+            f"diverged and {are} not in the mean"
+            if why == "diverged"
+            else f"{are} not in the mean ({why})"
+        )
+        sentences.append(f" {n} of {asked} trainings {told}.")
+    return "".join(sentences)
+
+
+def baselines_left_out(report: Mapping[str, Any]) -> str:
+    """Which baselines are missing and why, after a space; or nothing.
+
+    Example:
+        >>> gone = [{"what": "default recipe", "why": "no time left"}]
+        >>> baselines_left_out({"left_out": gone})
+        ' Missing: default recipe (no time left).'
+    """
+    missing = [
+        f"{each['what']} ({each['why']})"
+        for each in report["left_out"]
+        if not _is_training(each["what"])
+    ]
+    return f" Missing: {', '.join(missing)}." if missing else ""
+
+
+def _is_training(what: str) -> bool:
+    return what.startswith("seed ")

@@ -17,12 +17,9 @@ __all__ = ["open_journal", "quiet_optuna"]
 
 def open_journal(folder: Path) -> JournalStorage:
     """The storage in ``folder/journal.log``, which is made if it is not there."""
-    lock = _JournalLock(folder / "journal.lock")
-    _mend(folder / "journal.log", lock)
-    backend = JournalFileBackend(
-        str(folder / "journal.log"),
-        lock,  # type: ignore[arg-type]
-    )
+    journal = folder / "journal.log"
+    lock = _JournalLock(folder / "journal.lock", journal)
+    backend = JournalFileBackend(str(journal), lock)  # type: ignore[arg-type]
     return JournalStorage(backend)
 
 
@@ -30,38 +27,36 @@ class _JournalLock:
     """An operating-system lock for the journal: it dies with its process.
 
     Optuna's own locks are files that outlive a killed process for half a minute.
+    Whoever gets the lock finds the journal whole: a last line that a full disk or a
+    power failure left unfinished is cut off. Readers pass over such a line, but the
+    next one would be glued on to it, and the journal unreadable from then on.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._lock = FileLock(path)
+    def __init__(self, path: Path, journal: Path) -> None:
+        self._lock, self._journal = FileLock(path), journal
 
     def acquire(self) -> bool:
-        """Wait for the lock."""
+        """Wait for the lock, and mend the journal."""
         self._lock.acquire()
+        try:
+            self._mend()
+        except BaseException:
+            self._lock.release()
+            raise
         return True
 
     def release(self) -> None:
         """Give it back."""
         self._lock.release()
 
-
-def _mend(journal: Path, lock: _JournalLock) -> None:
-    """Cut off a last line that a full disk or a power failure left unfinished.
-
-    Readers pass over it, but the next line would be glued on to it, and the journal
-    unreadable from then on.
-    """
-    lock.acquire()
-    try:
-        if not journal.exists() or not journal.stat().st_size:
+    def _mend(self) -> None:
+        if not self._journal.exists() or not self._journal.stat().st_size:
             return
-        with journal.open("r+b") as file:
+        with self._journal.open("r+b") as file:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 file.seek(0)
                 file.truncate(file.read().rfind(b"\n") + 1)
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -14,8 +14,8 @@ depends on the trial alone, it comes to the same values.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ import tomli_w
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tunekit.errors import ConfigError
-from tunekit.files import write_json, write_text
+from tunekit.errors import ConfigError, StoppedError, one_line
+from tunekit.files import write_bytes, write_json, write_text
 from tunekit.interrupt import shield
 from tunekit.store.journal import open_journal, quiet_optuna
-from tunekit.store.same import settings_of
+from tunekit.store.same import check_same, settings_of
 
 __all__ = ["Store"]
 
@@ -80,6 +80,26 @@ class Store:
             return False
 
     @staticmethod
+    def check_place(folder: Path) -> None:
+        """Refuse a place where :meth:`create` could not make a folder.
+
+        Raises:
+            ConfigError: If something is in the way.
+        """
+        above = folder
+        try:
+            while not above.exists():
+                above = above.parent
+            possible = above.is_dir() and os.access(above, os.W_OK)
+        except OSError:
+            possible = False
+        if not possible:
+            raise ConfigError(
+                f"{folder} must be a folder that can be written, and {above} is none; "
+                "choose another --out"
+            )
+
+    @staticmethod
     def create(
         folder: Path, settings: Mapping[str, Any], described: Mapping[str, Any]
     ) -> None:
@@ -92,15 +112,23 @@ class Store:
 
         Raises:
             ConfigError: If the folder cannot be written, or holds something else.
+            ResumeError: If it holds another study.
         """
         wanted = [folder / part for part in ("leases", "checkpoints", "tb")]
         split = folder / "split.json"
         missing: list[Path] = []
         try:
-            if (folder / "journal.log").exists():
+            if Store.exists(folder):  # another command has just made it
+                return check_same(folder, settings, described)
+            found = [path.name for path in folder.iterdir()] if folder.exists() else []
+            # A study whose making was cut short is made again; all else is not ours.
+            leftovers = {split.name, *(path.name for path in wanted)}
+            foreign = sorted(name for name in found if name not in leftovers)
+            foreign = [name for name in foreign if not name.startswith(".split.json.")]
+            if foreign:
                 raise ConfigError(
-                    f"{folder} holds a journal.log but no study.toml; choose another "
-                    "--name"
+                    f"{folder} must be new or a study, got a folder with other files "
+                    f"({one_line(foreign[0])}); choose another --name"
                 )
             ours = [split, *wanted, folder, *folder.parents]
             missing += [path for path in ours if not path.exists()]
@@ -139,7 +167,7 @@ class Store:
             suggest: Asks the trial for its hyperparameters, so that it is whole when
                 the next worker looks.
         """
-        with shield(), self._asking:
+        with self._asking, shield(), _writing(self.folder):
             trials = self.trials()
             for frozen in trials:
                 if frozen.state == TrialState.RUNNING and self._lease(frozen.number):
@@ -156,6 +184,11 @@ class Store:
             suggest(trial)
             return trial
 
+    def report(self, trial: Trial, loss: float, epoch: int) -> None:
+        """Record the validation loss of an epoch."""
+        with shield(), _writing(self.folder):
+            trial.report(loss, epoch)
+
     def finish(
         self,
         trial: Trial,
@@ -164,7 +197,7 @@ class Store:
         value: float | None = None,
     ) -> None:
         """End a trial for good and give its lease back."""
-        with shield():
+        with shield(), _writing(self.folder):
             for name, attribute in attributes.items():
                 trial.set_user_attr(name, attribute)
             self.study.tell(trial, value, state=state)
@@ -172,7 +205,7 @@ class Store:
 
     def keep_weights(self, number: int, weights: Mapping[str, Any]) -> None:
         """Keep a trial's best-epoch weights, if it is among the best few so far."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         folder = self.folder / "checkpoints"
         losses = {
@@ -181,12 +214,10 @@ class Store:
             if trial.user_attrs.get("best_val_loss") is not None
         }
         best = sorted(losses, key=lambda number: (losses[number], number))[:_KEPT]
-        with shield():
+        with shield(), _writing(self.folder):
             if number in best:
                 path = folder / f"trial-{number:05d}.safetensors"
-                temporary = folder / f".{path.name}.{os.getpid()}"
-                save_file(dict(weights), temporary)
-                temporary.replace(path)
+                write_bytes(path, save(dict(weights)))
             for path in folder.glob("trial-*.safetensors"):
                 if int(path.stem.removeprefix("trial-")) not in best:
                     path.unlink(missing_ok=True)
@@ -224,3 +255,19 @@ class Store:
             with suppress(OSError):
                 Path(lock.lock_file).unlink()
             lock.release()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Storage that cannot be written stops the study, in one line; it fails no trial.
+
+    Optuna's journal answers a failed write with the error, or with a failed assertion.
+    """
+    try:
+        yield
+    except (OSError, AssertionError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise StoppedError(
+            f"{folder} must be writable, got: {why}; make room or mend that, and run "
+            "the same command again: what was recorded is kept"
+        ) from error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from tunekit.config import Config, Parser
@@ -21,12 +24,18 @@ def main() -> int:
     parser.add_argument(
         "--threads", type=int, default=0, help="threads of this process"
     )
-    parser.add_argument("--parent", type=int, help="stop when this process is gone")
-    parser.add_argument("--until", type=float, help="Unix time when all must be done")
+    parser.add_argument(
+        "--tied", action="store_true", help="stop when standard input is closed"
+    )
+    parser.add_argument(
+        "--until", type=float, help="Unix time when the search must be done"
+    )
     try:
         with listening():
             options = parser.read(None)
-            _work(Path(options.folder), options.threads, options.parent, options.until)
+            if options.tied:
+                _stop_with_input()
+            _work(Path(options.folder), options.threads, options.until)
     except Interrupted as stop:
         return stop.exit_code
     except StoppedError as error:
@@ -38,7 +47,24 @@ def main() -> int:
     return 0
 
 
-def _work(folder: Path, threads: int, parent: int | None, until: float | None) -> None:
+def _stop_with_input() -> None:
+    """Stop, as on SIGTERM, when whoever holds the other end of our input is gone.
+
+    Unlike asking for the parent's process id, this works on every system and through
+    whatever launcher stands between.
+    """
+
+    def watch() -> None:
+        # Not through ``sys.stdin``: Python could not finish while we hold its lock.
+        with contextlib.suppress(OSError):
+            while os.read(0, 1024):
+                pass
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _work(folder: Path, threads: int, until: float | None) -> None:
     from tunekit.store import check_same, settings_of
     from tunekit.workers.loop import work
     from tunekit.workers.setup import Setup
@@ -57,8 +83,6 @@ def _work(folder: Path, threads: int, parent: int | None, until: float | None) -
             setup.space,
             setup.budget(until),
             board=setup.board(),
-            # A worker whose driver was killed is adopted by another process.
-            alive=lambda: parent is None or os.getppid() == parent,
         )
     finally:
         store.release_all()

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tunekit.board import Board, TrialBoard
 from tunekit.budget import Budget
-from tunekit.errors import StoppedError
+from tunekit.errors import StoppedError, TunekitError
 from tunekit.interrupt import shield
 from tunekit.space import Space
 from tunekit.store import Store
@@ -97,6 +97,9 @@ class _Attempt:
         known = self._store.trials()[trial.number].intermediate_values
         try:
             fitted = self._engine.train(run, self._listener(trial, curves, dict(known)))
+        except TunekitError:
+            # Not the trial's fault: the study stops, and the trial can be taken up.
+            raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
             attributes = {
@@ -134,9 +137,12 @@ class _Attempt:
                 if epoch > reported:
                     # Infinity is the worst there is to every pruner; NaN confuses some.
                     finite = math.isfinite(metrics.val_loss + metrics.train_loss)
-                    trial.report(metrics.val_loss if finite else math.inf, epoch)
+                    loss = metrics.val_loss if finite else math.inf
+                    self._store.report(trial, loss, epoch)
                 if epoch >= max(1, reported):
                     self._judge(trial)
+                elif not self._budget.has_time(self._store.trials()):
+                    self._stopped = "budget"
             return not self._stopped
 
         return on_epoch

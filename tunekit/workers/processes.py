@@ -34,18 +34,21 @@ class Worker:
             threads: The most that its training may use.
             extra: Further options, by flag.
         """
-        options = {"threads": str(threads), "parent": str(os.getpid()), **extra}
+        options = {"threads": str(threads), **extra}
         flags = [
             text for name, value in options.items() for text in (f"--{name}", value)
         ]
         said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - kept open
         process = subprocess.Popen(
-            [sys.executable, "-m", "tunekit.workers", str(folder), *flags],
+            [sys.executable, "-m", "tunekit.workers", str(folder), "--tied", *flags],
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-            stdin=subprocess.DEVNULL,
+            # When we are gone, however we went, this pipe closes and the worker stops.
+            stdin=subprocess.PIPE,
             stdout=said,
             stderr=said,
             text=True,
+            # Ctrl-C in the terminal is ours to hear; we pass it on once, in ``stop``.
+            start_new_session=True,
         )
         return cls(process, said)
 
@@ -63,6 +66,8 @@ class Worker:
     def close(self) -> None:
         """Let go of what it said."""
         self._said.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
 
 def stop(workers: list[Worker], patience: float = 2.0) -> None:

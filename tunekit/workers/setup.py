@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tunekit.board import Board
 from tunekit.budget import Budget, final_seconds
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Setup"]
 
+_FEW_TRIALS = 100
+"""Below this many, the estimate of the winner's time is made anew each epoch."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -31,9 +34,6 @@ class Setup:
     table: Table
     space: Space
 
-    REPORT_SECONDS: ClassVar[float] = 4.0
-    """Kept back from a time limit for evaluation, saving and the report."""
-
     @classmethod
     def of(cls, config: Config) -> Self:
         """Read the table, and fit the space to it.
@@ -42,15 +42,7 @@ class Setup:
             DataError: The table cannot be used.
             SpaceError: A hyperparameter does not fit the table.
         """
-        table = load(
-            config.data,
-            config.target,
-            valid_data=config.valid_data,
-            test_data=config.test_data,
-            drop=config.drop,
-            split=config.split,
-            seed=config.seed,
-        )
+        table = load(**config.data_options())
         return cls(config, table, recipe_space(config.space, len(table.y_train)))
 
     @property
@@ -107,18 +99,33 @@ class Setup:
         board.describe(domains)
         return board
 
+    def default_recipe(self) -> Recipe:
+        """The default recipe as this space has it: that of trial 0."""
+        default = Recipe()
+        near = self.space.nearest(default.as_dict())
+        return default.with_params({**self.space.fixed, **near})
+
     def budget(self, until: float | None) -> Budget:
         """What the search may spend.
 
         Args:
-            until: When the whole command must be done (``time.time()``), if ever.
+            until: When the winner's evaluation must be begun (``time.time()``), if
+            ever.
         """
         config = self.config
+        after: dict[int, float] = {}
+        # When time is short, half of it still goes to the search: a winner trained anew
+        # with fewer seeds is worth more than five seeds of the first guess.
+        most = 0.0 if until is None else 0.5 * max(0.0, until - time.time())
 
         def seconds_left(trials: list[FrozenTrial]) -> float:
             assert until is not None
-            after = final_seconds(trials, config.final_seeds, config.max_epochs)
-            return until - time.time() - self.REPORT_SECONDS - after
+            # Many trials: what the winner will take changes little from epoch to epoch.
+            ended = sum(trial.state.is_finished() for trial in trials)
+            if ended < _FEW_TRIALS or ended not in after:
+                needed = final_seconds(trials, config.final_seeds, config.max_epochs)
+                after[ended] = min(needed, most)
+            return until - time.time() - after[ended]
 
         return Budget(
             n_trials=config.n_trials,
