@@ -423,7 +423,7 @@ def test_every_option_has_its_flag_and_every_flag_its_option() -> None:
 def test_help_names_the_defaults_that_hold() -> None:
     page = command_module._parser().format_help()
     defaults = Config()
-    assert f"longest one trial trains [{defaults.max_epochs}]" in page
+    assert f"fixed within a study [{defaults.max_epochs}]" in page
     assert f"without gain [{defaults.patience}]" in page
     assert f"[{defaults.n_trials} if no budget is given]" in page
     assert f"[{defaults.sampler}]" in page

@@ -137,7 +137,7 @@ def test_no_test_row_is_asked_for_while_the_search_goes_on(
     monkeypatch.setattr(LightningEngine, "train", train)
     monkeypatch.setattr(Table, "test_rows", rows)
     run(options)
-    assert asked[0] == ["trial-0", "trial-1", "final-0"]
+    assert asked[0] == ["trial-0", "trial-1", "final-0", "baseline"]
 
 
 def test_twice_in_one_process(options: dict[str, Any], tmp_path: Path) -> None:
