@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tunekit.data import Table, load
+from tunekit.data import Table, load, read_table
 from tunekit.errors import DataError
 
 
@@ -399,7 +399,7 @@ def test_a_wide_array_costs_little_more_than_itself(tmp_path):
 
 def test_no_torch_and_no_scikit_learn_for_a_file(people):
     code = (
-        "import sys; from tunekit.data import load; "
+        "import sys; from tunekit.data import load, read_table; "
         f"load({str(people)!r}, 'income'); "
         "print([name for name in ('torch', 'sklearn') if name in sys.modules])"
     )
@@ -425,3 +425,21 @@ def test_a_part_with_a_file_of_its_own_needs_no_share(people, tmp_path):
     assert len(table.split["test"]) == 9
     parts = len(table.split["train"]) + len(table.split["validation"])
     assert parts == table.n_rows
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_the_index_that_pandas_writes_is_no_feature(people, tmp_path, quoted):
+    frame = pd.read_csv(people, dtype=str, keep_default_na=False)
+    if quoted:
+        frame["said"] = ['he said "x, y"' if i % 3 else "no" for i in range(len(frame))]
+    path = tmp_path / "indexed.csv"
+    frame.to_csv(path)  # with the index, as people do
+    plain = tmp_path / "plain.csv"
+    frame.to_csv(plain, index=False)
+    table, same = load(path, "income"), load(plain, "income")
+    np.testing.assert_array_equal(table.x_train, same.x_train)
+    assert table.columns == same.columns
+    assert any("row index" in note for note in table.notes)
+    rows = read_table(path).frame
+    expected = same.preprocessor.transform(read_table(plain).frame)
+    np.testing.assert_array_equal(table.preprocessor.transform(rows), expected)

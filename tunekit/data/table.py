@@ -27,6 +27,7 @@ from tunekit.data.kinds import Column
 from tunekit.data.preprocess import Preprocessor
 from tunekit.data.read import RawTable, listed, read_table
 from tunekit.data.split import check_shares, stratified
+from tunekit.data.text import ROW_INDEX
 from tunekit.data.typed import type_columns
 from tunekit.errors import DataError, did_you_mean
 
@@ -146,7 +147,8 @@ def load(
     rows = _divide(y_all, here, shares, seed, raw.source)
 
     learnt = [rows[part] for part in here if part != "test"]
-    typed = type_columns(raw, [target, *dropped], np.concatenate(learnt))
+    unnamed = [ROW_INDEX] if ROW_INDEX in raw.cells.columns else []
+    typed = type_columns(raw, [target, *dropped, *unnamed], np.concatenate(learnt))
     columns = typed.columns
     train = typed.frame.iloc[rows["train"]]
     fitted = Preprocessor.fit(train, columns, array_names=raw.array_names)
@@ -178,7 +180,7 @@ def load(
         n_rows=len(raw.cells),
         columns=tuple(columns),
         classes=classes,
-        notes=_notes(columns, dropped),
+        notes=_notes(columns, dropped, unnamed),
         preprocessor=fitted,
         split={part: rows[part] for part in PARTS},
         files={
@@ -277,8 +279,14 @@ def _fingerprint(digests: dict[str, str], target: str, drop: Sequence[str]) -> s
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 
-def _notes(columns: Sequence[Column], dropped: Sequence[str]) -> tuple[str, ...]:
+def _notes(
+    columns: Sequence[Column], dropped: Sequence[str], unnamed: Sequence[str]
+) -> tuple[str, ...]:
     notes = [f"left out as asked: {listed(dropped, 5)}"] if dropped else []
+    if unnamed:
+        notes.append(
+            "left out, taken for a row index: the first column, without a name"
+        )
     for reason in sorted({column.note for column in columns} - {""}):
         names = [column.name for column in columns if column.note == reason]
         notes.append(f"left out, {reason}: {listed(names, 5)}")

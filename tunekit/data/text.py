@@ -23,11 +23,13 @@ import pandas as pd
 from tunekit.data.numbers import WRITTEN_MISSING, plain_numbers
 from tunekit.errors import DataError
 
-__all__ = ["Lines", "check_names", "read_text"]
+__all__ = ["ROW_INDEX", "Lines", "check_names", "read_text"]
 
 DELIMITERS = ",;\t|"
 _SAMPLE = 64 * 1024
 _PEEK = 200
+ROW_INDEX = "(row index)"
+"""What a first column without a name is called; it is never learnt from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,7 @@ def read_text(
         if cells is not None:
             return cells, lines
     cells = _cells(path, raw, delimiter)
-    header = [str(name).strip() for name in cells.iloc[0]]
+    header = _names([str(name) for name in cells.iloc[0]])
     check_names(path, header)
     if len(cells) == 1:
         raise DataError(f"{path}: rows are needed below the header, got none")
@@ -100,7 +102,7 @@ def _grid(path: Path, raw: bytes, delimiter: str) -> Lines | None:
     raw = raw if raw.endswith(b"\n") else raw + b"\n"
     first = raw[: raw.index(b"\n")].decode()
     header = csv.reader([first], delimiter=delimiter, skipinitialspace=True)
-    names = [name.strip() for name in next(header)]
+    names = _names(next(header))
     if "" in names or len(set(names)) < len(names):
         return None
     letters = np.frombuffer(raw, np.uint8)
@@ -263,6 +265,14 @@ def _delimiter(raw: bytes) -> str:
         if score > best_score:
             best, best_score = delimiter, score
     return best
+
+
+def _names(header: Sequence[str]) -> list[str]:
+    """The columns' names; a first one without is ``to_csv``'s for the index."""
+    names = [name.strip() for name in header]
+    if len(names) > 1 and not names[0] and "" not in names[1:]:
+        names[0] = ROW_INDEX
+    return names
 
 
 def check_names(path: Path | str, names: Sequence[str]) -> None:
