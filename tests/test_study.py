@@ -328,3 +328,15 @@ def test_errors_carry_no_terminal_codes(
     assert err.count("\n") == 1
     assert "\x1b" not in err
     assert "\\x1b[31my" in err
+
+
+def test_a_report_that_was_not_written_any_more_is_written(
+    options: dict[str, Any],
+) -> None:
+    first = run(options)
+    page = first.folder / "report.html"
+    (first.folder / "report.json").unlink()
+    page.unlink()
+    assert run(options).report == first.report
+    assert json.loads((first.folder / "report.json").read_text()) == first.report
+    assert page.exists()

@@ -10,6 +10,7 @@ From Python:
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -233,10 +234,11 @@ class _Job:
         try:
             self._work(store)
         finally:
-            with shield():
+            # On a full disk this fails, too; the first error is the one to tell.
+            with shield(), contextlib.suppress(OSError, AssertionError):
                 if not store.study.user_attrs.get("finished"):
                     self._note_seconds(store)  # else the report would say another time
-                store.release_all()
+            store.release_all()
         return self._finished(store)
 
     @property
@@ -399,11 +401,12 @@ class _Job:
         from tunekit import report
         from tunekit.closing import show_result, trials_frame
 
-        found = self._report or report.build(self.config.folder)
+        folder = self.config.folder
+        # A process killed at the very end may have left all but the report.
+        tell = report.build if (folder / "report.json").exists() else report.write
+        found = self._report or tell(folder)
         show_result(self.console, self.config, found)
-        return Result(
-            self.config.folder, found, store.study, trials_frame(store.trials())
-        )
+        return Result(folder, found, store.study, trials_frame(store.trials()))
 
 
 if __name__ == "__main__":
