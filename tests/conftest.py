@@ -1,5 +1,6 @@
 """What every test shares: one torch thread, a seeded generator, a small table."""
 
+import signal
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -43,3 +44,14 @@ def table() -> Table:
     y = rng.integers(0, 3, 160)
     x = (centres[y] + rng.normal(size=(160, 5))).astype(np.float32)
     return Table(x[:120], y[:120], x[120:], y[120:])
+
+
+def pytest_configure() -> None:
+    """Hear signals again where whoever started us (a script's "&") has us ignore them.
+
+    The processes that tests start would inherit that, and tunekit respects it.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

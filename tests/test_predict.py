@@ -484,7 +484,10 @@ def test_an_interrupt_ends_it_without_a_traceback(study, rows, tmp_path, signum,
     ) as process:
         assert process.stdout.readline() == "writing\n"
         process.send_signal(signum)
-        _, told = process.communicate(timeout=30)
+        try:
+            _, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == code
     assert told == "\nstopped\n"
 
