@@ -41,7 +41,7 @@ def trial(
 def test_no_limit_at_all() -> None:
     many = [trial(n, COMPLETE, [1.0] * 9) for n in range(50)]
     assert Budget().may_start(many)
-    assert Budget().may_go_on(many, 3)
+    assert Budget().epochs_left(many, {3}) == math.inf
 
 
 def test_trials_of_every_state_count() -> None:
@@ -50,17 +50,21 @@ def test_trials_of_every_state_count() -> None:
     assert budget.may_start(trials)
     trials.append(trial(3, RUNNING))
     assert not budget.may_start(trials)
-    assert budget.may_go_on(trials, 3)
+    assert budget.epochs_left(trials, {3}) == math.inf
 
 
 def test_epochs_to_the_last_one() -> None:
     budget = Budget(epochs=3)
     running = trial(0, RUNNING, [1.0, 0.9])
-    assert budget.may_go_on([running], 0)
-    assert not Budget(epochs=2).may_go_on([running], 0)
+    assert budget.epochs_left([running], {0}) == 1
+    assert Budget(epochs=2).epochs_left([running], {0}) == 0
     # An epoch that another trial is in the middle of is as good as spent.
-    assert not budget.may_go_on([running, trial(1, RUNNING)], 0)
-    assert budget.may_go_on([running, trial(1, COMPLETE, [])], 0)
+    assert budget.epochs_left([running, trial(1, RUNNING)], {0}) == 0
+    assert budget.epochs_left([running, trial(1, RUNNING)], {0, 1}) == 1
+    assert budget.epochs_left([running, trial(1, RUNNING)], set()) == -1
+    assert budget.epochs_left([running, trial(1, COMPLETE, [])], [0]) == 1
+    # A budget that was lowered since.
+    assert Budget(epochs=1).epochs_left([running], {0}) == -1
     assert not budget.may_start([running])
     assert Budget(epochs=4).may_start([running])
 
@@ -78,71 +82,91 @@ def test_seconds_are_asked_with_the_trials_so_far() -> None:
     assert asked == [1, 2]
 
 
-@examples(max_examples=60)
+@examples(max_examples=50)
 @given(
-    limit=st.integers(1, 25),
-    n_trials=st.none() | st.integers(1, 8),
-    n_workers=st.integers(1, 5),
+    limit=st.integers(1, 40),
+    n_trials=st.none() | st.integers(1, 12),
+    n_workers=st.integers(1, 4),
+    slots=st.integers(1, 5),
     lengths=st.lists(st.integers(1, 6), min_size=1, max_size=10),
-    turns=st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=300),
+    turns=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=200),
 )
 def test_no_interleaving_of_workers_spends_more(
     limit: int,
     n_trials: int | None,
     n_workers: int,
+    slots: int,
     lengths: list[int],
-    turns: list[tuple[int, bool]],
+    turns: list[tuple[int, int]],
 ) -> None:
-    """Each worker: start (one at a time), then train, record, look, and again.
+    """Each worker: open trials, then train and record a round, look, and again.
 
     A turn is one step of one worker; looking and acting on it are steps of their own,
-    so that what it saw may be old. A worker may also be killed; its trial stays RUNNING
-    and is taken up by another, whose epochs up to the recorded ones are trained again.
+    so that what it saw may be old. A worker may also be killed; its trials stay RUNNING
+    and are taken up by others, whose epochs up to the recorded ones are trained again.
     """
     budget = Budget(n_trials=n_trials, epochs=limit)
     epochs: dict[int, list[float]] = {}
     states: dict[int, TrialState] = {}
-    workers: list[dict[str, Any]] = [{"trial": None} for _ in range(n_workers)]
+    # Of each open trial: the epoch it is at.
+    workers: list[dict[int, int]] = [{} for _ in range(n_workers)]
+    stops: list[set[int] | None] = [None] * n_workers
     orphans: list[int] = []
 
     def seen() -> list[FrozenTrial]:
         return [trial(n, states[n], list(epochs[n])) for n in states]
 
-    def step(me: dict[str, Any]) -> None:
-        if me["trial"] is None:  # under the lock of the store: look and start are one
+    def record(mine: dict[int, int]) -> set[int]:
+        """A round: every trial that is behind, else all; then who stops."""
+        behind = [n for n in mine if mine[n] < len(epochs[n])]
+        for n in behind or [*mine]:
+            mine[n] += 1
+            if mine[n] > len(epochs[n]):
+                epochs[n].append(1.0)
+        left, stopping = budget.epochs_left(seen(), mine.keys()), set()
+        for n in mine:
+            if len(epochs[n]) >= lengths[n % len(lengths)]:
+                stopping.add(n)
+            elif left >= 1:
+                left -= 1
+            else:
+                stopping.add(n)
+        return {n for n in stopping if mine[n] >= len(epochs[n])}
+
+    def step(k: int) -> None:
+        mine, stopping = workers[k], stops[k]
+        if stopping is None:  # it comes to the end of a round, if it is in one
+            stops[k] = record(mine) if mine else set()
+            return
+        # Under the lock of the store, where look and start are one.
+        for n in stopping:
+            states[n] = COMPLETE
+            del mine[n]
+        while len(mine) < slots:
             if orphans:
-                me.update(trial=orphans.pop(), at=0, sees=None)
+                mine[orphans.pop(0)] = 0
             elif budget.may_start(seen()):
                 number = len(states)
-                states[number], epochs[number] = RUNNING, []
-                me.update(trial=number, at=0, sees=None)
-            return
-        number, me["at"] = me["trial"], me["at"] + (me["sees"] is None)
-        length = lengths[number % len(lengths)]
-        if me["sees"] is None:  # an epoch ends: record it, then look
-            if me["at"] > len(epochs[number]):
-                epochs[number].append(1.0)
-                me["sees"] = budget.may_go_on(seen(), number)
-            elif me["at"] == len(epochs[number]):
-                me["sees"] = budget.may_go_on(seen(), number)
-            return
-        if not me["sees"] or me["at"] >= length:
-            states[number], me["trial"] = COMPLETE, None
-        me["sees"] = None
+                states[number], epochs[number], mine[number] = RUNNING, [], 0
+            else:
+                break
+        stops[k] = None
 
     for turn, kill in turns:
-        me = workers[turn % n_workers]
-        if kill and me["trial"] is not None and turn == 4:
-            orphans.append(me["trial"])
-            me["trial"] = None
+        k = turn % n_workers
+        if kill == 9:
+            orphans += sorted(workers[k])
+            workers[k], stops[k] = {}, set()
         else:
-            step(me)
+            step(k)
         assert sum(map(len, epochs.values())) <= limit
         assert n_trials is None or len(states) <= n_trials
     # Left alone, one worker finishes what there is, and spends the budget to its end.
-    orphans += [me["trial"] for me in workers[1:] if me["trial"] is not None]
+    for k in range(1, n_workers):
+        orphans += sorted(workers[k])
+        workers[k] = {}
     for _ in range(2000):
-        step(workers[0])
+        step(0)
     assert RUNNING not in states.values()
     spent = sum(map(len, epochs.values()))
     assert spent <= limit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -58,6 +59,14 @@ def table(path: Path, n: int = 60, **columns: object) -> Path:
 # --- what people see first ---
 
 
+def timed(module: str, *arguments: str, cwd: Path) -> float:
+    """Wall seconds of a call that must succeed: what this machine takes just now."""
+    began = time.monotonic()
+    code, _, err = call(module, *arguments, cwd=cwd)
+    assert code == 0, err
+    return time.monotonic() - began
+
+
 def test_help_is_a_page_and_quick(tmp_path: Path) -> None:
     began = time.monotonic()
     code, out, err = call("tunekit.study", "--help", cwd=tmp_path)
@@ -65,8 +74,9 @@ def test_help_is_a_page_and_quick(tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     assert "--n-trials" in out
     assert "examples:" in out
-    # Generous against a busy machine: alone it takes a fifth of a second.
-    assert seconds < 3
+    # Alone it takes a fifth of a second, four times what Python's own page of help
+    # takes; what a search imports takes seconds. Generous against a busy machine.
+    assert seconds < max(3, 20 * timed("json.tool", "--help", cwd=tmp_path))
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -191,26 +201,30 @@ def test_prediction_reproduces_the_models_error_exactly(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 def test_stopped_with_ctrl_c_and_started_again_nothing_differs(tmp_path: Path) -> None:
-    arguments = ["--n-trials", "6", "--max-epochs", "6", "--final-seeds", "1"]
-    arguments += ["--set", "width=8..16"]
+    arguments = ["--n-trials", "6", "--max-epochs", "60", "--final-seeds", "1"]
+    arguments += ["--patience", "60", "--pruner", "none", "--set", "width=8..16"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir(), broken.mkdir()
-    assert call("tunekit.study", *arguments, cwd=whole)[0] == 0
+    seconds = timed("tunekit.study", *arguments, cwd=whole)
 
     journal = broken / "runs" / "digits" / "journal.log"
-    for lines in (30, 90):
+    for _ in range(2):
+        before = lines_of(journal)
         process = start("tunekit.study", *arguments, cwd=broken)
-        wait_for_lines(journal, lines, process)
+        # Six trials of 16 lines or more, some attributes, then six lines a round.
+        wait_for_lines(journal, before + (40 if before else 140), process)
         process.send_signal(signal.SIGINT)
         stopped = time.monotonic()
-        _, err = process.communicate(timeout=60)
-        assert time.monotonic() - stopped < 10
+        _, err = process.communicate(timeout=240)
+        # At once; on a slow machine still sooner than everything would take.
+        assert time.monotonic() - stopped < max(10, seconds)
         assert process.returncode == 130, err
         assert "the same command goes on" in err
+    before = lines_of(journal)
     process = start("tunekit.study", *arguments, cwd=broken)
-    wait_for_lines(journal, 130, process)
+    wait_for_lines(journal, before + 20, process)
     process.terminate()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 143, err
     assert call("tunekit.study", *arguments, cwd=broken)[0] == 0
 
@@ -225,10 +239,14 @@ def test_stopped_with_ctrl_c_and_started_again_nothing_differs(tmp_path: Path) -
     assert first["model"] == second["model"]
 
 
+def lines_of(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
 def wait_for_lines(path: Path, n: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
-        if path.exists() and path.read_bytes().count(b"\n") >= n:
+        if lines_of(path) >= n:
             return
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
@@ -260,17 +278,22 @@ def test_a_budget_of_epochs_is_never_exceeded(tmp_path: Path) -> None:
 
 
 def test_a_time_limit_holds_for_the_whole_command(tmp_path: Path) -> None:
+    arguments = ["--max-epochs", "4", "--set", "width=8..16"]
+    # What starting, one trial and the end take depends on the machine; without a limit
+    # that holds, the search would never end.
+    start = timed("tunekit.study", *arguments, "--dry-run", cwd=tmp_path)
+    limit = math.ceil(max(8, 4 * start))
+    arguments += ["--timeout", f"{limit}s"]
     began = time.monotonic()
-    arguments = ["--timeout", "20s", "--max-epochs", "4", "--set", "width=8..16"]
     code, _, err = call("tunekit.study", *arguments, cwd=tmp_path)
     seconds = time.monotonic() - began
     assert (code, err) == (0, "")
     report = json.loads((tmp_path / "runs/digits/report.json").read_text())
     assert report["trials"]["total"] >= 1
-    assert seconds < 24
+    assert seconds < limit + max(4, 2 * start)
     code, again, _ = call("tunekit.study", *arguments, cwd=tmp_path)
     assert code == 0
-    assert "--timeout 40s" in again
+    assert f"--timeout {2 * limit}s" in again
 
 
 def test_options_from_a_file_and_flags_win(tmp_path: Path) -> None:
@@ -454,7 +477,8 @@ def test_a_folder_of_somebody_elses_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_a_time_limit_too_short_for_an_epoch_says_so(tmp_path: Path) -> None:
-    code, _, err = call("tunekit.study", "--timeout", "1s", cwd=tmp_path)
+    # Shorter than the imports alone take anywhere.
+    code, _, err = call("tunekit.study", "--timeout", "0.05s", cwd=tmp_path)
     assert code == 3
-    assert "--timeout 1s was spent" in err
+    assert "--timeout 0.05s was spent" in err
     assert err.count("\n") == 1

@@ -98,6 +98,27 @@ def test_an_empty_path_is_a_mistake(name: str) -> None:
     assert line_of(**{name: ""}) == f"{name.replace('_', '-')} must not be empty"
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, 8),
+        ({"workers": 3}, 8),
+        ({"workers": 12}, 12),
+        ({"in_flight": 1}, 1),
+        ({"in_flight": "3", "workers": 4}, 3),
+        ({"in_flight": None, "workers": "9"}, 9),
+    ],
+)
+def test_eight_trials_are_open_at_once_or_one_a_worker(
+    options: dict[str, Any], expected: int
+) -> None:
+    config = Config(**options)
+    assert config.in_flight == expected
+    # Written down, so that a study goes on as it was begun.
+    assert config.as_settings()["in_flight"] == expected
+    assert Config.from_mapping(config.as_settings()) == config
+
+
 def test_paths_may_be_paths(tmp_path: Path) -> None:
     config = Config(data=tmp_path / "a.csv", out=tmp_path)  # type: ignore[arg-type]
     assert config.data == str(tmp_path / "a.csv")
@@ -109,7 +130,7 @@ def test_paths_may_be_paths(tmp_path: Path) -> None:
     [
         ("sampler", SAMPLERS),
         ("pruner", PRUNERS),
-        ("engine", ("auto", "lightning")),
+        ("engine", ("auto", "vectorized", "lightning")),
         ("accelerator", ("auto", "cpu", "gpu")),
     ],
 )

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from tunekit.errors import ConfigError
+from tunekit.feed import train_together
 from tunekit.fit import Batches, LightningEngine, Rows
 from tunekit.mlp import MLP
 from tunekit.optim import lr_factor
@@ -89,6 +90,60 @@ def test_training_touches_no_global_random_stream(engine):
     engine.train(run_of(), go_on)
     assert torch.random.get_rng_state().equal(torch_state)
     assert (np.random.get_state()[1] == numpy_state).all()
+
+
+def test_several_runs_are_trained_one_after_the_other_each_as_if_alone(engine):
+    runs = [
+        run_of(key="trial-3"),
+        run_of(RECIPE.with_params({"width": 5}), key="trial-4", max_epochs=2),
+        run_of(key="trial-5", patience=1),
+    ]
+    heard = []
+    fits = train_together(
+        engine, runs, lambda each: heard.append((each.run.key, each.epoch)) is None
+    )
+    assert heard == [
+        (run.key, epoch)
+        for run, fitted in zip(runs, fits, strict=True)
+        for epoch in range(1, len(fitted.curve) + 1)
+    ]
+    for run, fitted in zip(runs, fits, strict=True):
+        alone = engine.train(run, go_on)
+        assert figures(fitted) == figures(alone)
+        assert all(fitted.weights[k].equal(v) for k, v in alone.weights.items())
+
+
+def test_what_reached_says_changes_nothing_of_a_training(engine):
+    first = engine.train(run_of(), go_on)
+    assert figures(engine.train(run_of(reached=2), go_on)) == figures(first)
+
+
+def test_closing_it_twice_is_fine_and_it_still_trains(engine):
+    engine.close()
+    engine.close()
+    assert len(engine.train(run_of(), go_on).curve) == 3
+
+
+def test_double_precision_in_double_precision_throughout(engine, table):
+    wide = table._replace(
+        x_train=table.x_train.astype(np.float64),
+        x_valid=table.x_valid.astype(np.float64),
+    )
+    fitted = LightningEngine(*wide, n_classes=3, accelerator="cpu").train(
+        run_of(), go_on
+    )
+    floats = [v for v in fitted.weights.values() if v.is_floating_point()]
+    assert floats
+    assert {v.dtype for v in floats} == {torch.float64}
+    single = engine.train(run_of(), go_on)
+    assert {v.dtype for v in single.weights.values() if v.is_floating_point()} == {
+        torch.float32
+    }
+    # The same initial weights, batches and masks: the same but for rounding.
+    assert figures(fitted) != figures(single)
+    assert np.array(figures(fitted)) == pytest.approx(
+        np.array(figures(single)), rel=1e-3
+    )
 
 
 # --- The curve ----------------------------------------------------------------------

@@ -11,35 +11,69 @@ import pytest
 import torch
 
 from tunekit.data import load
+from tunekit.feed import train_together
 from tunekit.fit import LightningEngine
-from tunekit.trial import Recipe, Run
+from tunekit.trial import Engine, Recipe, Run
+from tunekit.vectorized import VectorizedEngine
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 
+ENGINES = {"lightning": LightningEngine, "vectorized": VectorizedEngine}
 
-def test_a_run_follows_the_cpu_within_rounding() -> None:
+
+def engine_for(name: str, accelerator: str) -> Engine:
     table = load("digits")
-    run = Run(
-        recipe=Recipe(dropout=0.3), max_epochs=2, patience=9, seed=0, key="trial-0"
-    )
-    curves = []
-    for accelerator in ("cpu", "gpu"):
-        engine = LightningEngine(
-            table.x_train, table.y_train, table.x_valid, table.y_valid, 10, accelerator
-        )
-        curves.append(engine.train(run, lambda epoch, metrics: True).curve)
-    on_cpu, on_gpu = curves
-    assert on_gpu[0].val_loss == pytest.approx(on_cpu[0].val_loss, rel=1e-3)
-    assert on_gpu[0].train_loss == pytest.approx(on_cpu[0].train_loss, rel=1e-3)
+    data = (table.x_train, table.y_train, table.x_valid, table.y_valid)
+    made: Engine = ENGINES[name](*data, 10, accelerator)
+    return made
 
 
-def test_a_study_begun_on_the_gpu_goes_on_on_the_cpu(tmp_path: Path) -> None:
+def run_of(key: str = "trial-0", **params: object) -> Run:
+    recipe = Recipe(dropout=0.3).with_params(params)
+    return Run(recipe=recipe, max_epochs=2, patience=9, seed=0, key=key)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_run_follows_the_cpu_within_rounding(name: str) -> None:
+    run = run_of()
+    on_cpu = engine_for("lightning", "cpu").train(run, lambda epoch, metrics: True)
+    on_gpu = engine_for(name, "gpu").train(run, lambda epoch, metrics: True)
+    for one, other in zip(on_gpu.curve[:1], on_cpu.curve[:1], strict=True):
+        assert one.val_loss == pytest.approx(other.val_loss, rel=1e-3)
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-3)
+    assert on_gpu.curve[1].val_loss == pytest.approx(on_cpu.curve[1].val_loss, rel=1e-2)
+    # Weights are handed over where everybody can read them.
+    assert {value.device.type for value in on_gpu.weights.values()} == {"cpu"}
+    assert on_gpu.weights.keys() == on_cpu.weights.keys()
+
+
+def test_many_runs_at_once_are_each_as_if_alone() -> None:
+    runs = [
+        run_of("trial-0"),
+        run_of("trial-1", width=40, n_layers=3, shape="funnel", activation="tanh"),
+        run_of("trial-2", optimizer="sgd", lr=0.05, n_layers=0),
+        run_of("trial-3", optimizer="rmsprop", batch_size=32, dropout=0.0),
+        run_of("trial-4", width=33, optimizer="adam", label_smoothing=0.1),
+    ]
+    engine = engine_for("vectorized", "gpu")
+    together = train_together(engine, runs, lambda heard: True)
+    for run, fitted in zip(runs, together, strict=True):
+        alone = engine.train(run, lambda epoch, metrics: True)
+        losses = [metrics.val_loss for metrics in alone.curve]
+        assert [m.val_loss for m in fitted.curve] == pytest.approx(losses, rel=1e-3)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_study_begun_on_the_gpu_goes_on_on_the_cpu(
+    tmp_path: Path, engine: str
+) -> None:
     for accelerator, n_trials in (("gpu", "2"), ("cpu", "3")):
         command = [sys.executable, "-m", "tunekit.study", "--accelerator", accelerator]
         command += ["--n-trials", n_trials, "--max-epochs", "3", "--final-seeds", "1"]
+        command += ["--engine", engine]
         subprocess.run(command, cwd=tmp_path, check=True, timeout=300)
     report = json.loads((tmp_path / "runs/digits/report.json").read_text())
     assert report["trials"]["total"] == 3

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tunekit.errors import ConfigError
-from tunekit.mlp import MLP, Dropout, hidden_widths
+from tunekit.mlp import MLP, Dropout, hidden_widths, parameter_count
 from tunekit.seeds import keep_mask
 from tunekit.trial import ACTIVATIONS, SHAPES, Recipe
 
@@ -43,9 +43,10 @@ def randomize_norms(net, generator):
 
 def test_a_block_is_linear_without_bias_norm_activation_dropout(generator):
     net = make(generator, n_layers=2, activation="tanh", dropout=0.25)
-    assert [type(m) for m in net.hidden] == [
-        *(nn.Linear, nn.BatchNorm1d, nn.Tanh, Dropout),
-    ] * 2
+    kinds = [nn.Linear, nn.BatchNorm1d, nn.Tanh, Dropout] * 2
+    assert len(net.hidden) == len(kinds)
+    for module, kind in zip(net.hidden, kinds, strict=True):
+        assert isinstance(module, kind)
     assert [linear.bias is None for linear in modules(net, nn.Linear)] == [
         True,
         True,
@@ -92,6 +93,20 @@ def test_the_network_of_a_recipe_takes_its_trained_weights(generator):
     assert empty.eval()(x).equal(trained.eval()(x))
 
 
+@pytest.mark.parametrize("n_classes", [2, 7])
+@pytest.mark.parametrize("n_inputs", [1, 6])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("n_layers", "width"), [(0, 5), (1, 5), (3, 5), (4, 3)])
+def test_parameters_are_counted_without_building_the_network(
+    n_layers, width, shape, n_inputs, n_classes
+):
+    recipe = Recipe(n_layers=n_layers, width=width, shape=shape)
+    net = MLP.of(recipe, n_inputs, n_classes)
+    n_parameters = sum(p.numel() for p in net.parameters())
+    n_units = sum(norm.num_features for norm in modules(net, nn.BatchNorm1d))
+    assert parameter_count(recipe, n_inputs, n_classes) == (n_parameters, n_units)
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
@@ -129,7 +144,7 @@ def test_the_same_generator_gives_the_same_weights_and_another_others():
     again.reset_parameters(torch.Generator().manual_seed(3))
     for a, b in zip(fresh.parameters(), again.parameters(), strict=True):
         assert a.equal(b)
-    assert before.shape == torch.random.get_rng_state().shape
+    assert torch.random.get_rng_state().equal(before)
 
 
 def test_weights_fill_one_over_the_root_of_the_inputs(generator):
@@ -306,7 +321,7 @@ def test_dropout_keeps_the_mean_and_zeroes_what_its_mask_leaves_out():
     layer = Dropout(0.25, key=7, layer=2)
     x = torch.rand(400, 50) + 1
     for step in range(2):
-        keep = keep_mask(7, step, 2, (400, 50), 0.25)
+        keep = keep_mask(7, 0, step, 2, (400, 50), 0.25)
         out = layer(x)
         torch.testing.assert_close(out, torch.where(keep, x / 0.75, 0.0))
         assert out.mean().item() == pytest.approx(x.mean().item(), rel=0.02)
@@ -316,7 +331,7 @@ def test_dropout_in_evaluation_changes_nothing_and_counts_nothing():
     layer = Dropout(0.5, key=7, layer=0).eval()
     x = torch.rand(4, 3)
     assert layer(x) is x
-    assert layer.step == 0
+    assert (layer.epoch, layer.step) == (0, 0)
 
 
 def test_dropout_can_be_resumed_at_any_step_and_leaves_the_global_stream(generator):
@@ -325,15 +340,37 @@ def test_dropout_can_be_resumed_at_any_step_and_leaves_the_global_stream(generat
     before = torch.random.get_rng_state()
     passes = [net(x) for _ in range(3)]
     assert not passes[0].equal(passes[1])
-    net.set_step(1)
+    net.set_step(0, 1)
     assert net(x).equal(passes[1])
     assert net(x).equal(passes[2])
     assert torch.random.get_rng_state().equal(before)
+
+
+def test_every_epoch_and_every_layer_has_masks_of_its_own():
+    layers = [Dropout(0.5, key=7, layer=layer) for layer in range(2)]
+    net = nn.Sequential(*layers)
+    x = torch.ones(20, 30)
+    seen = set()
+    for epoch in range(3):
+        for step in range(2):
+            for layer in layers:
+                layer.epoch, layer.step = epoch, step
+                keep = keep_mask(7, epoch, step, layer.layer, (20, 30), 0.5)
+                assert layer(x).equal(keep * 2.0)
+                seen.add(keep.numpy().tobytes())
+    assert len(seen) == 12
+    assert [m.step for m in net] == [2, 2]
+
+
+def test_set_step_reaches_every_layer(generator):
+    net = make(generator, n_layers=3, dropout=0.5)
+    net.set_step(4, 9)
+    assert [(d.epoch, d.step) for d in modules(net, Dropout)] == [(4, 9)] * 3
 
 
 def test_the_gradient_of_dropout_passes_only_kept_units():
     layer = Dropout(0.5, key=3, layer=0)
     x = torch.ones(10, 10, requires_grad=True)
     layer(x).sum().backward()
-    keep = keep_mask(3, 0, 0, (10, 10), 0.5)
+    keep = keep_mask(3, 0, 0, 0, (10, 10), 0.5)
     torch.testing.assert_close(x.grad, keep.float() * 2)

@@ -210,7 +210,8 @@ def by_hand(table, recipe, epochs):
     for epoch in range(epochs):
         factor = lr_factor(full.schedule, full.lr_decay, epoch, epochs)
         optimizer.param_groups[0]["lr"] = full.lr * factor
-        for x, y in loaders(table)[0]:
+        for step, (x, y) in enumerate(loaders(table)[0]):
+            net.set_step(epoch, step)
             optimizer.zero_grad()
             F.cross_entropy(net(x), y, label_smoothing=full.label_smoothing).backward()
             optimizer.step()

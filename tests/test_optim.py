@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunekit.errors import ConfigError
-from tunekit.optim import RMSPROP_DECAY, build_optimizer, lr_factor
+from tunekit.optim import (
+    RMSPROP_DECAY,
+    build_optimizer,
+    build_update,
+    lr_factor,
+)
 from tunekit.trial import OPTIMIZERS, SCHEDULES, Recipe
 
 VALUES = Recipe(
@@ -143,6 +148,113 @@ def test_rmsprop_takes_the_steps_of_its_formula():
         v = RMSPROP_DECAY * v + (1 - RMSPROP_DECAY) * gradient**2
         w = w - recipe.lr * gradient / (v.sqrt() + recipe.eps)
         torch.testing.assert_close(got, w, rtol=1e-10, atol=0)
+
+
+# --- Updates without autograd -------------------------------------------------------
+
+KINDS = {
+    "sgd": {"optimizer": "sgd", "nesterov": False},
+    "sgd with nesterov": {"optimizer": "sgd", "nesterov": True},
+    "sgd without momentum": {"optimizer": "sgd", "momentum": 0.0, "nesterov": True},
+    "rmsprop": {"optimizer": "rmsprop"},
+    "adam": {"optimizer": "adam"},
+    "adamw": {"optimizer": "adamw"},
+    "adam without memory": {"optimizer": "adam", "beta1": 0.0, "beta2": 0.0},
+    "adamw of a large eps": {"optimizer": "adamw", "eps": 0.1},
+}
+
+
+def both(recipe, n=10, dtype=torch.float64, rates=None, device="cpu"):
+    """Weights after each step: by torch's optimizer, and by ours."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(4, 3), (3,), ()]
+    start = [torch.randn(s, generator=generator, dtype=dtype) for s in shapes]
+    gradients = [
+        [torch.randn(s, generator=generator, dtype=dtype) for s in shapes]
+        for _ in range(n)
+    ]
+    theirs = [torch.nn.Parameter(w.to(device, copy=True)) for w in start]
+    optimizer = build_optimizer(recipe, theirs)
+    ours = [w.to(device, copy=True) for w in start]
+    grads, first, second = ([torch.zeros_like(w) for w in ours] for _ in range(3))
+    step = torch.zeros((), device=device)
+    update = build_update(recipe, ours, grads, first, second, step)
+    for t in range(n):
+        lr = recipe.lr if rates is None else rates[t]
+        optimizer.param_groups[0]["lr"] = lr
+        for parameter, kept, gradient in zip(theirs, grads, gradients[t], strict=True):
+            parameter.grad = gradient.to(device, copy=True)
+            kept.copy_(gradient)
+        optimizer.step()
+        step += 1
+        update(lr)
+        yield [p.detach() for p in theirs], ours
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.03])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_update_takes_the_steps_of_its_optimizer(kind, weight_decay):
+    recipe = VALUES.with_params({**KINDS[kind], "weight_decay": weight_decay})
+    taken = 0
+    for theirs, ours in both(recipe):
+        taken += 1
+        for expected, got in zip(theirs, ours, strict=True):
+            torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+    assert taken == 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_update_takes_another_rate_from_step_to_step(kind):
+    recipe = VALUES.with_params(KINDS[kind])
+    for theirs, ours in both(recipe, rates=[0.1 / (1 + t) for t in range(10)]):
+        for expected, got in zip(theirs, ours, strict=True):
+            torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "optimizer": st.sampled_from(OPTIMIZERS),
+            "lr": st.floats(1e-6, 1.0),
+            "momentum": st.just(0.0) | st.floats(0.5, 0.999),
+            "nesterov": st.booleans(),
+            "beta1": st.floats(0.0, 0.99),
+            "beta2": st.floats(0.5, 0.9999),
+            "eps": st.floats(1e-10, 1e-2),
+            "weight_decay": st.just(0.0) | st.floats(1e-6, 0.5),
+        }
+    )
+)
+def test_every_recipe_updates_as_its_optimizer_does(params):
+    for theirs, ours in both(Recipe(**params)):
+        for expected, got in zip(theirs, ours, strict=True):
+            torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_update_in_single_precision_stays_close(kind):
+    recipe = VALUES.with_params(KINDS[kind])
+    for theirs, ours in both(recipe, dtype=torch.float32):
+        for expected, got in zip(theirs, ours, strict=True):
+            torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_update_on_a_gpu_takes_the_steps_of_its_optimizer(kind):
+    recipe = VALUES.with_params(KINDS[kind])
+    for theirs, ours in both(recipe, device="cuda"):
+        for expected, got in zip(theirs, ours, strict=True):
+            torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_updates_of_two_recipes_do_not_touch_each_other():
+    one, other = (VALUES.with_params(KINDS[kind]) for kind in ("adam", "sgd"))
+    alone = [ours for _, ours in both(one)][-1]
+    pairs = list(zip(both(one), both(other), strict=True))
+    (_, beside), _ = pairs[-1]
+    assert all(a.equal(b) for a, b in zip(alone, beside, strict=True))
 
 
 # --- Schedules ----------------------------------------------------------------------

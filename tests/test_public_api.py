@@ -81,6 +81,26 @@ def test_the_scales_and_errors_load_neither_torch_nor_optuna():
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
 
 
+@pytest.mark.parametrize("module", ["trial", "feed", "threads", "errors"])
+def test_words_that_all_floors_share_cost_nothing(module):
+    code = (
+        f"import sys, tunekit.{module}\nprint([m for m in {HEAVY} if m in sys.modules])"
+    )
+    done = python(code, "-W", "error")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
+def test_random_streams_load_torch_only_when_it_draws():
+    code = (
+        "import sys\n"
+        "from tunekit.seeds import numpy_generator, row_words, seed_for, unit_words\n"
+        "seed_for(0), numpy_generator(0), row_words(0, 1, 2), unit_words(1, 0, 0, 3)\n"
+        "print('torch' in sys.modules)"
+    )
+    done = python(code, "-W", "error")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")
+
+
 def test_star_import_gives_exactly_the_public_names():
     names: dict[str, object] = {}
     exec("from tunekit import *", names)

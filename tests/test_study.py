@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -136,7 +138,7 @@ def test_no_test_row_is_asked_for_while_the_search_goes_on(
 
     monkeypatch.setattr(LightningEngine, "train", train)
     monkeypatch.setattr(Table, "test_rows", rows)
-    run(options)
+    run(options, engine="lightning")
     assert asked[0] == ["trial-0", "trial-1", "final-0", "baseline"]
 
 
@@ -189,7 +191,7 @@ def test_a_study_without_one_finite_loss_stops_in_one_line(
 
     monkeypatch.setattr(LightningEngine, "train", train)
     with pytest.raises(StoppedError) as caught:
-        run(options)
+        run(options, engine="lightning")
     assert "\n" not in str(caught.value)
     assert "none of 2 trials had one" in str(caught.value)
 
@@ -210,7 +212,7 @@ def when(ready: Callable[[], bool], act: Callable[[], None]) -> threading.Thread
     """Do something from another thread, as soon as there is reason to."""
 
     def wait() -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not ready() and time.monotonic() < deadline:
             time.sleep(0.01)
         act()
@@ -277,7 +279,7 @@ def test_from_another_thread(options: dict[str, Any]) -> None:
 
     thread = threading.Thread(target=call)
     thread.start()
-    thread.join(120)
+    thread.join(240)
     assert isinstance(found[0], tunekit.Result), found
     assert len(found[0].trials) == 2
     # And then from the main one, on the same study.
@@ -295,7 +297,7 @@ def executed(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,
     )
 
 
@@ -340,3 +342,46 @@ def test_a_report_that_was_not_written_any_more_is_written(
     assert run(options).report == first.report
     assert json.loads((first.folder / "report.json").read_text()) == first.report
     assert page.exists()
+
+
+# --- a time limit ---------------------------------------------------------------------
+
+
+def shares(options: dict[str, Any], limit: float, started: float) -> list[float]:
+    """Seconds for search, winner and report, if the start took so long."""
+    config = Config(**{**options, "timeout": limit})
+    job = study_module._Job(config, quiet(), 0.0)
+    now = time.time()
+    job.began, job.until = now - started, now - started + limit
+    job._keep_time()
+    assert job._search_until is not None
+    assert job._final_until is not None
+    ends = [now, job._search_until, job._final_until, job.until]
+    return [after - before for before, after in itertools.pairwise(ends)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "started", "expected"),
+    [
+        (20, 1, [15, 2, 2]),  # two seconds each at the end
+        (60, 8, [40, 6, 6]),  # a slow start foretells a slow end
+        (20, 8, [6, 3, 3]),  # but half of what it leaves is the search's
+        (20, 16, [2, 1, 1]),
+        (5, 1, [2, 1, 1]),
+        (8.5, 0.5, [4, 2, 2]),
+        (20, 20.5, [-0.5, 0, 0]),
+        (20, 30, [-10, 0, 0]),  # nothing is left to share
+    ],
+)
+def test_a_time_limit_is_shared_however_slow_the_start_was(
+    options: dict[str, Any], limit: float, started: float, expected: list[float]
+) -> None:
+    # The clock goes on while we compute: on a busy machine for a moment.
+    assert shares(options, limit, started) == pytest.approx(expected, abs=0.2)
+
+
+def test_without_a_time_limit_nothing_is_kept_back(options: dict[str, Any]) -> None:
+    job = study_module._Job(Config(**options), quiet(), time.time() - 8)
+    job._keep_time()
+    assert (job._search_until, job._final_until) == (None, None)
+    assert job._seconds_left() == math.inf

@@ -14,10 +14,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunekit.data import Table, load
 from tunekit.errors import StoppedError
+from tunekit.feed import one_by_one
 from tunekit.fit import LightningEngine
 from tunekit.mlp import MLP
 from tunekit.predict import Predictor
-from tunekit.trial import Fitted, Metrics, OnEpoch, Recipe, Run
+from tunekit.trial import Engine, Feed, Fitted, Heard, Metrics, OnEpoch, Recipe, Run
+from tunekit.vectorized import VectorizedEngine
 from tunekit.winner import Judge, crown
 
 SETTINGS = {"final_seeds": 3, "max_epochs": 4, "patience": 10, "seed": 0}
@@ -45,16 +47,11 @@ def clouds(tmp_path_factory: pytest.TempPathFactory) -> Table:
     return load(path, "y")
 
 
-def engine_for(table: Table) -> LightningEngine:
-    return LightningEngine(
-        table.x_train,
-        table.y_train,
-        table.x_valid,
-        table.y_valid,
-        len(table.classes),
-        "cpu",
-        1,
-    )
+def engine_for(table: Table, name: str = "lightning") -> Engine:
+    data = (table.x_train, table.y_train, table.x_valid, table.y_valid)
+    if name == "lightning":
+        return LightningEngine(*data, len(table.classes), "cpu", 1)
+    return VectorizedEngine(*data, len(table.classes), "cpu", 1, processes=1)
 
 
 class Untrained:
@@ -91,17 +88,23 @@ class Untrained:
             diverged=not math.isfinite(curve[-1].val_loss),
         )
 
+    def train_all(self, feed: Feed, slots: int) -> None:
+        one_by_one(self, feed)
 
-def winning(number: int = 7) -> FrozenTrial:
-    trial = create_trial(state=TrialState.COMPLETE, value=0.5)
-    trial.number = number
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def winning(**attrs: Any) -> FrozenTrial:
+    trial = create_trial(state=TrialState.COMPLETE, value=0.5, user_attrs=attrs)
+    trial.number = 7
     return trial
 
 
 def crowned(folder: Path, table: Table, engine: Any, **options: Any) -> dict[str, Any]:
     settings = {**SETTINGS, **options.pop("settings", {})}
     return crown(
-        winning(),
+        winning(**options.pop("attrs", {})),
         RECIPE,
         default=DEFAULT,
         engine=engine,
@@ -119,9 +122,10 @@ def figures(proba: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return sum(losses) / len(losses), sum(wrong) / len(wrong)
 
 
-def test_every_figure_by_hand(tmp_path: Path, clouds: Table) -> None:
+@pytest.mark.parametrize("engine", ["lightning", "vectorized"])
+def test_every_figure_by_hand(tmp_path: Path, clouds: Table, engine: str) -> None:
     said: list[str] = []
-    final = crowned(tmp_path, clouds, engine_for(clouds), say=said.append)
+    final = crowned(tmp_path, clouds, engine_for(clouds, engine), say=said.append)
     rows, y = clouds.test_rows()
     predictor = Predictor.load(tmp_path)
     proba = predictor.predict_proba(rows)
@@ -179,17 +183,38 @@ def test_every_figure_by_hand(tmp_path: Path, clouds: Table) -> None:
         "softmax regression",
         "default recipe",
     }
-    seeds_said = [text for text in said if "seed" in text]
-    assert seeds_said == [f"training the winner anew: seed {k} of 3" for k in (1, 2, 3)]
-    assert sum("baseline" in text for text in said) == 2
+    # On a slow machine it says the epoch, too.
+    assert [text for text in said if "epoch" not in text] == [
+        "training the winner anew: 3 of 3 seeds",
+        "training a baseline: softmax regression",
+        "saving the model and loading it back",
+    ]
+    assert all("anew: 3 of 3 seeds, epoch" in text for text in said if "epoch" in text)
 
 
-def test_it_is_a_function_of_the_seed(tmp_path: Path, clouds: Table) -> None:
+def test_both_engines_find_the_same(tmp_path: Path, clouds: Table) -> None:
+    names = ("lightning", "vectorized")
+    one, other = (
+        crowned(tmp_path / name, clouds, engine_for(clouds, name)) for name in names
+    )
+    assert one["model"]["seed"] == other["model"]["seed"]
+    for a, b in zip(one["seeds"], other["seeds"], strict=True):
+        assert a["val_loss"] == pytest.approx(b["val_loss"], rel=1e-4)
+        assert a["test_loss"] == pytest.approx(b["test_loss"], rel=1e-4)
+        assert np.array(a["curve"]) == pytest.approx(np.array(b["curve"]), rel=1e-3)
+    for name, figures_ in one["baselines"].items():
+        assert figures_ == pytest.approx(other["baselines"][name], rel=1e-3)
+
+
+@pytest.mark.parametrize("engine", ["lightning", "vectorized"])
+def test_it_is_a_function_of_the_seed(
+    tmp_path: Path, clouds: Table, engine: str
+) -> None:
     def final(name: str, seed: int) -> dict[str, Any]:
         found = crowned(
             tmp_path / name,
             clouds,
-            engine_for(clouds),
+            engine_for(clouds, engine),
             settings={"seed": seed, "final_seeds": 2, "max_epochs": 2},
         )
         return {key: found[key] for key in ("test", "model", "baselines", "seeds")}
@@ -387,6 +412,9 @@ class Timed(Untrained):
         return super().train(run, tick)
 
 
+AN_EPOCH_A_SECOND = {"seconds": 4.0, "epochs": 4}
+
+
 @pytest.mark.parametrize(
     ("seconds", "seeds", "epochs", "baselines"),
     [
@@ -398,6 +426,7 @@ class Timed(Untrained):
         (8, 1, 4, 3),
         (13, 2, 4, 3),  # the same for the third seed
         (17, 3, 4, 3),
+        (40, 3, 4, 3),
     ],
 )
 def test_what_does_not_fit_is_left_out_but_never_the_first_seed(
@@ -410,7 +439,9 @@ def test_what_does_not_fit_is_left_out_but_never_the_first_seed(
 ) -> None:
     clock = Clock(seconds)
     engine = Timed(clouds, clock)
-    final = crowned(tmp_path, clouds, engine, seconds_left=clock)
+    final = crowned(
+        tmp_path, clouds, engine, seconds_left=clock, attrs=AN_EPOCH_A_SECOND
+    )
     assert final["test"]["seeds"] == len(final["seeds"]) == seeds
     assert [len(each["curve"]) for each in final["seeds"]] == [epochs] * seeds
     assert len(final["baselines"]) == baselines
@@ -418,6 +449,99 @@ def test_what_does_not_fit_is_left_out_but_never_the_first_seed(
     assert Predictor.load(tmp_path).predict_proba(clouds.test_rows()[0]).shape[1] == 3
     # At most one epoch after time was up.
     assert clock.seconds >= min(seconds, 0) - 1
+    # Whatever is not there is told.
+    left_out = {each["what"]: each["why"] for each in final["left_out"]}
+    cut = {"seed 0": f"no time left: cut at epoch {epochs}, but counted"}
+    missing = {f"seed {k}": "no time left" for k in range(seeds, 3)}
+    missing |= {"softmax regression": "no time left"} if baselines < 2 else {}
+    missing |= {"default recipe": "no time left"} if baselines < 3 else {}
+    assert left_out == missing | (cut if epochs < 4 else {})
+
+
+class Together(Untrained):
+    """Trains in rounds; an epoch of each open run is a second."""
+
+    def __init__(self, table: Table, clock: Clock) -> None:
+        super().__init__(table)
+        self.clock = clock
+        self.waves: list[list[str]] = []
+
+    def train_all(self, feed: Feed, slots: int) -> None:
+        runs = [*iter(feed.next, None)]
+        assert len(runs) <= slots
+        self.waves.append([run.key for run in runs])
+        whole = {run.key: self.train(run, lambda *_: True) for run in runs}
+        for epoch in range(1, SETTINGS["max_epochs"] + 1):
+            self.clock.seconds -= len(runs)
+            heard = [
+                Heard(run, epoch, whole[run.key].curve[epoch - 1], epoch == 4)
+                for run in runs
+            ]
+            going = dict(zip([*runs], feed.epochs(heard), strict=True))
+            for run in [run for run, go_on in going.items() if not go_on]:
+                runs.remove(run)
+                fitted = whole[run.key]
+                cut = Fitted(
+                    curve=fitted.curve[:epoch],
+                    best_epoch=fitted.best_epoch,
+                    weights=fitted.weights,
+                    diverged=False,
+                )
+                feed.end(run, cut)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "waves"),
+    [
+        (20, [["final-0", "baseline", "final-1", "final-2"]]),
+        # What one took is known by then: five seconds are allowed for four.
+        (19, [["final-0", "baseline", "final-1"], ["final-2"]]),
+        (11, [["final-0", "baseline"], ["final-1"]]),
+        (9.9, [["final-0"], ["baseline"], ["final-1"]]),
+        (1, [["final-0"]]),
+        (-3, [["final-0"]]),
+    ],
+)
+def test_as_many_are_trained_together_as_time_allows(
+    tmp_path: Path, clouds: Table, seconds: float, waves: list[list[str]]
+) -> None:
+    clock = Clock(seconds)
+    engine = Together(clouds, clock)
+    final = crowned(
+        tmp_path, clouds, engine, seconds_left=clock, attrs=AN_EPOCH_A_SECOND
+    )
+    assert engine.waves == waves
+    assert clock.seconds >= min(0, seconds) - len(waves[-1])
+    assert final["seeds"][0]["seed"] == 0
+
+
+def test_where_none_is_whole_all_count(tmp_path: Path, clouds: Table) -> None:
+    """Nobody knew how long it takes: all are cut short at the same epoch."""
+    clock = Clock(8)
+    final = crowned(tmp_path, clouds, Together(clouds, clock), seconds_left=clock)
+    assert [len(each["curve"]) for each in final["seeds"]] == [2, 2, 2]
+    assert set(final["baselines"]) == {"majority class"}
+    left_out = {each["what"]: each["why"] for each in final["left_out"]}
+    assert left_out == {
+        **{f"seed {k}": "no time left: cut at epoch 2, but counted" for k in range(3)},
+        "softmax regression": "no time left",
+        "default recipe": "no time left",
+    }
+
+
+def test_a_winner_that_failed_when_it_was_taken_up_again(
+    tmp_path: Path, clouds: Table
+) -> None:
+    """Its epochs were recorded before; of the attempt that failed there are none."""
+    failed = create_trial(
+        state=TrialState.FAIL,
+        intermediate_values={1: 0.6, 2: 0.5},
+        user_attrs={"epochs": 0, "seconds": 0.0},
+    )
+    failed.number = 3
+    options = {"engine": Untrained(clouds), "table": clouds, "folder": tmp_path}
+    final = crown(failed, RECIPE, default=DEFAULT, settings=SETTINGS, **options)
+    assert final["test"]["seeds"] == 3
 
 
 # --- saving ---------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,21 +25,24 @@ class Budget:
         """Whether one more trial may begin."""
         if self.n_trials is not None and len(trials) >= self.n_trials:
             return False
-        return self.may_go_on(trials, None)
+        return self.epochs_left(trials, set()) >= 1 and self.has_time(trials)
 
-    def may_go_on(self, trials: list[FrozenTrial], number: int | None) -> bool:
-        """Whether one more epoch may begin, in trial ``number`` or a new one.
+    def epochs_left(self, trials: list[FrozenTrial], ours: Collection[int]) -> float:
+        """Epochs that may still begin, in our trials or a new one.
 
         Every other running trial may be in the middle of an epoch that is not recorded
         yet; each counts as one, so that the limit is never exceeded.
+
+        Args:
+            trials: All trials.
+            ours: The numbers of those whose epochs are all recorded.
         """
-        if self.epochs is not None:
-            others = sum(
-                t.state == TrialState.RUNNING and t.number != number for t in trials
-            )
-            if epochs_of(trials) + others + 1 > self.epochs:
-                return False
-        return self.has_time(trials)
+        if self.epochs is None:
+            return math.inf
+        others = sum(
+            t.state == TrialState.RUNNING and t.number not in ours for t in trials
+        )
+        return self.epochs - epochs_of(trials) - others
 
     def has_time(self, trials: list[FrozenTrial]) -> bool:
         """Whether time remains, if it is limited."""
@@ -67,17 +70,19 @@ def final_seconds(trials: list[FrozenTrial], n_seeds: int, max_epochs: int) -> f
     The two baselines that are trained are counted as one and a half of trial 0, which
     is the default recipe; a quarter is added for what cannot be known.
     """
-    timed = [t for t in trials if _epoch_seconds(t) is not None]
+    # Those that are open share the machine.
+    running = sum(t.state == TrialState.RUNNING for t in trials)
+    timed = [t for t in trials if _epoch_seconds(t, running) is not None]
     ranked = [t for t in timed if _lowest(t) < math.inf]
     if not ranked:
         return 0.0
     best = min(ranked, key=lambda t: (_lowest(t), t.number))
-    winner = _full_seconds(best, max_epochs)
-    default = _full_seconds(timed[0], max_epochs)
+    winner = _full_seconds(best, max_epochs, running)
+    default = _full_seconds(timed[0], max_epochs, running)
     return 1.25 * (n_seeds * winner + 1.5 * default)
 
 
-def _full_seconds(trial: FrozenTrial, max_epochs: int) -> float:
+def _full_seconds(trial: FrozenTrial, max_epochs: int, running: int) -> float:
     """What training a trial's recipe to its end takes.
 
     One that was stopped as weak would have gone on; one that the budget stopped, or
@@ -85,11 +90,11 @@ def _full_seconds(trial: FrozenTrial, max_epochs: int) -> float:
     """
     weak = trial.user_attrs.get("stopped") == "weak"
     epochs = max_epochs if weak else _epochs(trial)
-    return (_epoch_seconds(trial) or 0.0) * epochs
+    return (_epoch_seconds(trial, running) or 0.0) * epochs
 
 
-def _epoch_seconds(trial: FrozenTrial) -> float | None:
-    """Wall time of one of its epochs, if it has had one."""
+def _epoch_seconds(trial: FrozenTrial, running: int) -> float | None:
+    """What one of its epochs costs, if it has had one."""
     epochs = _epochs(trial)
     if not epochs:
         return None
@@ -97,7 +102,8 @@ def _epoch_seconds(trial: FrozenTrial) -> float | None:
         return float(trial.user_attrs["seconds"]) / epochs
     if trial.datetime_start is None:
         return None
-    return (datetime.now() - trial.datetime_start).total_seconds() / epochs
+    wall = (datetime.now() - trial.datetime_start).total_seconds()
+    return wall / epochs / max(1, running)
 
 
 def _epochs(trial: FrozenTrial) -> int:

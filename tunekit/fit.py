@@ -25,19 +25,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tunekit.errors import ConfigError
+from tunekit.feed import one_by_one
 from tunekit.module import lit_mlp
 from tunekit.seeds import torch_generator
-from tunekit.trial import Fitted, Metrics, OnEpoch, Run
+from tunekit.threads import MANY_THREADS_FLOPS, threads
+from tunekit.trial import Feed, Fitted, Metrics, OnEpoch, Run
 
 __all__ = ["Batches", "LightningEngine"]
 
 _PACKAGE = "pytorch_lightning"
-_MANY_THREADS_FLOPS = 3e8
-"""Arithmetic of a training step from which more than one thread pays.
-
-Below it, threads wait for each other longer than they work; on a busy machine, far
-longer.
-"""
 _VALIDATION_ROWS = 8192
 """Rows of a validation batch: bounds memory; the result does not depend on it."""
 
@@ -103,7 +99,7 @@ class LightningEngine:
     """Trains runs in a Lightning Trainer.
 
     Args:
-        x_train: Training rows, (N, F) float32.
+        x_train: Training rows, (N, F) float32, or float64 to train in that.
         y_train: Their classes, (N,) int64.
         x_valid: Validation rows.
         y_valid: Their classes.
@@ -116,12 +112,13 @@ class LightningEngine:
     """
 
     name = "lightning"
+    trouble = ""
 
     def __init__(
         self,
-        x_train: NDArray[np.float32],
+        x_train: NDArray[np.floating[Any]],
         y_train: NDArray[np.int64],
-        x_valid: NDArray[np.float32],
+        x_valid: NDArray[np.floating[Any]],
         y_valid: NDArray[np.int64],
         n_classes: int,
         accelerator: str = "auto",
@@ -152,15 +149,15 @@ class LightningEngine:
             **recipe,
             seed=run.seed,
             key=run.key,
-        )
+        ).to(self._train[0].dtype)
         parameters = sum(p.numel() for p in module.parameters())
         # Forward and backward: two and four operations per weight and row.
-        heavy = 6.0 * parameters * batch_size > _MANY_THREADS_FLOPS
+        heavy = 6.0 * parameters * batch_size > MANY_THREADS_FLOPS
         watch = _watch(run, on_epoch)
         batches = Batches(
             *self._train, batch_size=batch_size, seed=run.seed, key=run.key
         )
-        with _quiet(), _threads(self.threads if heavy else 1):
+        with _quiet(), threads(self.threads if heavy else 1):
             trainer = _trainer(run.max_epochs, self.accelerator, watch)
             trainer.fit(module, batches, Rows(*self._valid))
         return Fitted(
@@ -169,6 +166,13 @@ class LightningEngine:
             weights=watch.best_weights,
             diverged=watch.diverged,
         )
+
+    def train_all(self, feed: Feed, slots: int) -> None:
+        """Train the feed's runs one after the other; a Trainer holds only one."""
+        one_by_one(self, feed)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
     def _to_device(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[Tensor, Tensor]:
         return (
@@ -242,17 +246,6 @@ def _watch(run: Run, on_epoch: OnEpoch) -> Any:
                 trainer.should_stop = True
 
     return Watch()
-
-
-@contextlib.contextmanager
-def _threads(n: int) -> Iterator[None]:
-    """So many threads for torch's operations, and as many as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from tunekit.errors import ConfigError, did_you_mean
 from tunekit.seeds import keep_mask
 from tunekit.trial import SHAPES, Recipe
 
-__all__ = ["MLP", "Dropout", "hidden_widths"]
+__all__ = ["MLP", "Dropout", "hidden_widths", "parameter_count"]
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -53,11 +53,11 @@ def hidden_widths(n_layers: int, width: int, shape: str = "block") -> list[int]:
 
 
 class Dropout(nn.Module):
-    """Dropout whose mask is a pure function of (key, step, layer, row, unit).
+    """Dropout whose mask is a pure function of (key, epoch, step, layer, row, unit).
 
     Unlike ``torch.nn.Dropout`` it draws from no shared generator, so a run's masks
     depend neither on other runs nor on where training was interrupted. ``step`` counts
-    training passes and may be set, to resume.
+    training passes of an epoch; whoever trains sets it and the epoch.
 
     Shape:
         Input (B, H), output (B, H).
@@ -73,7 +73,7 @@ class Dropout(nn.Module):
     def __init__(self, p: float, *, key: int, layer: int) -> None:
         super().__init__()
         self.p, self.key, self.layer = p, key, layer
-        self.step = 0
+        self.epoch = self.step = 0
 
     def forward(self, x_BH: Tensor) -> Tensor:
         """Zero each unit with probability p and scale the others by 1 / (1 - p)."""
@@ -81,7 +81,13 @@ class Dropout(nn.Module):
             return x_BH
         rows, units = x_BH.shape
         keep_BH = keep_mask(
-            self.key, self.step, self.layer, (rows, units), self.p, x_BH.device
+            self.key,
+            self.epoch,
+            self.step,
+            self.layer,
+            (rows, units),
+            self.p,
+            x_BH.device,
         )
         self.step += 1
         return x_BH * keep_BH / (1.0 - self.p)
@@ -141,14 +147,14 @@ class MLP(nn.Module):
         n_in = n_inputs
         for layer, n_out in enumerate(hidden_widths(n_layers, width, shape)):
             blocks += [
-                _linear(n_in, n_out, bias=False),
+                _Linear(n_in, n_out, bias=False),
                 nn.BatchNorm1d(n_out),
                 _ACTIVATIONS[activation](),
                 Dropout(dropout, key=dropout_key, layer=layer),
             ]
             n_in = n_out
         self.hidden = nn.Sequential(*blocks)
-        self.output = _linear(n_in, n_classes)
+        self.output = _Linear(n_in, n_classes)
         self.reset_parameters(generator)
 
     @classmethod
@@ -184,15 +190,28 @@ class MLP(nn.Module):
         """Probabilities of the classes: the softmax of the logits (its one place)."""
         return F.softmax(self(x_BF), dim=-1)
 
-    def set_step(self, step: int) -> None:
-        """Say how many training passes were taken; dropout goes on from there."""
+    def set_step(self, epoch: int, step: int) -> None:
+        """Say which epoch and mini-batch (both from 0) comes next; dropout depends."""
         for module in self.modules():
             if isinstance(module, Dropout):
-                module.step = step
+                module.epoch, module.step = epoch, step
 
 
-def _linear(n_in: int, n_out: int, *, bias: bool = True) -> nn.Linear:
-    """A layer whose weights are not drawn yet: torch's global stream stays as it is."""
-    skip = nn.utils.skip_init
-    layer: nn.Linear = skip(nn.Linear, n_in, n_out, bias=bias)  # type: ignore[no-untyped-call]
-    return layer
+class _Linear(nn.Linear):
+    """Leaves its weights to the network, so that torch's own stream stays as it is."""
+
+    def reset_parameters(self) -> None:
+        """Nothing: :meth:`MLP.reset_parameters` draws them."""
+
+
+def parameter_count(recipe: Recipe, n_inputs: int, n_classes: int) -> tuple[int, int]:
+    """Parameters and hidden units of a recipe's network, without building it.
+
+    Example:
+        >>> parameter_count(Recipe(n_layers=1, width=4), 3, 2)
+        (30, 4)
+    """
+    widths = hidden_widths(recipe.n_layers, recipe.width, recipe.shape)
+    sizes = [n_inputs, *widths]
+    weights = sum(a * b for a, b in zip(sizes, widths, strict=False))
+    return weights + 2 * sum(widths) + (sizes[-1] + 1) * n_classes, sum(widths)

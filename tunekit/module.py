@@ -138,7 +138,7 @@ def lit_mlp(package: str) -> Any:
         def training_step(self, batch: Any, batch_idx: int) -> Tensor:
             """Cross-entropy of a mini-batch, with the recipe's label smoothing."""
             x_BF, y_B = batch
-            self.net.set_step(self.global_step)
+            self.net.set_step(self.current_epoch, batch_idx)
             logits_BC = self.net(x_BF)
             loss = cross_entropy(logits_BC, y_B, self.recipe.label_smoothing)
             self._add("train", loss.detach(), logits_BC.detach(), y_B)

@@ -8,7 +8,7 @@ Hutter 2019). A schedule is a factor on the learning rate as a function of the e
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from tunekit.errors import ConfigError, did_you_mean
@@ -17,10 +17,13 @@ from tunekit.trial import OPTIMIZERS, Recipe
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["RMSPROP_DECAY", "build_optimizer", "lr_factor"]
+__all__ = ["RMSPROP_DECAY", "build_optimizer", "build_update", "lr_factor"]
 
 RMSPROP_DECAY = 0.99
 """RMSprop's decay of the mean of squared gradients; beta2 is Adam's alone."""
+
+_LONG_AGO = 1e6
+"""Steps after which RMSPROP_DECAY to their power is zero in double precision."""
 
 
 def lr_factor(schedule: str, lr_decay: float, epoch: int, max_epochs: int) -> float:
@@ -103,3 +106,85 @@ def build_optimizer(
         weight_decay=recipe.weight_decay,
         fused=True,
     )
+
+
+def build_update(
+    recipe: Recipe,
+    params: list[torch.Tensor],
+    grads: list[torch.Tensor],
+    first: list[torch.Tensor],
+    second: list[torch.Tensor],
+    step: torch.Tensor,
+) -> Callable[[float], None]:
+    """The same step as :func:`build_optimizer`'s, over plain tensors, without autograd.
+
+    One call of torch's fused kernel each. RMSprop has none, but is Adam with beta1 = 0
+    after so many steps that nothing is left of its bias corrections.
+
+    Args:
+        recipe: Names the optimizer and its constants.
+        params: What is updated, in place.
+        grads: Their gradients.
+        first: Momentum, or the mean of gradients; zeros before the first step.
+        second: The mean of squared gradients; zeros before the first step.
+        step: Steps taken, this one included: a scalar that the caller counts up.
+
+    Returns:
+        A function of the learning rate that takes one step.
+
+    Example:
+        >>> import torch
+        >>> w, g, a, b = ([torch.full((2,), v)] for v in (1.0, 0.5, 0.0, 0.0))
+        >>> recipe = Recipe(optimizer="sgd", momentum=0.0, weight_decay=0.0)
+        >>> build_update(recipe, w, g, a, b, torch.ones(()))(0.1)
+        >>> w[0]
+        tensor([0.9500, 0.9500])
+    """
+    import torch
+
+    decay = recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        momentum = recipe.momentum
+        nesterov = recipe.nesterov and momentum > 0
+        velocity = first if momentum else []
+
+        def sgd(lr: float) -> None:
+            torch._fused_sgd_(
+                params,
+                grads,
+                velocity,
+                weight_decay=decay,
+                momentum=momentum,
+                lr=lr,
+                dampening=0.0,
+                nesterov=nesterov,
+                maximize=False,
+                is_first_step=False,
+            )
+
+        return sgd
+    kernel = torch._fused_adamw_ if recipe.optimizer == "adamw" else torch._fused_adam_
+    beta1, beta2, eps = recipe.beta1, recipe.beta2, recipe.eps
+    if recipe.optimizer == "rmsprop":
+        beta1, beta2 = 0.0, RMSPROP_DECAY
+        step = torch.full_like(step, _LONG_AGO)
+    steps = [step] * len(params)
+
+    def adam(lr: float) -> None:
+        kernel(
+            params,
+            grads,
+            first,
+            second,
+            [],
+            steps,
+            lr=lr,
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=decay,
+            eps=eps,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    return adam

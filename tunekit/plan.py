@@ -63,11 +63,6 @@ class Plan:
                 self.say(f"  note: {name} counts only with {condition}: no effect here")
         searched = ", ".join(self._space.scales) or "nothing"
         self.say(f"  searching {len(self._space.scales)} hyperparameters: {searched}")
-        if config.in_flight is not None and config.in_flight > config.workers:
-            self.say(
-                f"  note: in-flight {config.in_flight} is more than the "
-                f"{config.workers} workers, which train one trial each"
-            )
         self.say(f"  {self._budget()}; results in {config.folder}")
 
     def show_space(self) -> None:

@@ -43,7 +43,7 @@ _BEGAN = time.time()
 """When this module was imported: a command's time limit counts from here."""
 _POLL_SECONDS = 0.2
 _REPORT_SECONDS = 2.0
-"""The least that is kept back from a time limit for evaluation and report."""
+"""Kept back from a time limit for the winner, and as much again for the report."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,7 @@ class _Job:
             Store.check_place(self.config.folder)
         self.plan.show_space()
         self.plan.show_expected_time(self.engine, self.setup.default_recipe())
+        self.engine.close()
 
     def run(self) -> Result:
         """Search, judge, report; or say that all this is done."""
@@ -239,6 +240,8 @@ class _Job:
                 if not store.study.user_attrs.get("finished"):
                     self._note_seconds(store)  # else the report would say another time
             store.release_all()
+            if self._engine is not None:
+                self._engine.close()
         return self._finished(store)
 
     @property
@@ -289,12 +292,16 @@ class _Job:
         """Keep back from a time limit what evaluation, saving and the report will take.
 
         Starting up read the table and imported much, as the end will; on a slow or busy
-        machine both take longer. The search leaves twice as much as the winner.
+        machine both take longer. The search leaves twice as much as the winner. Where
+        a start was so slow that little is left, half of that is still the search's,
+        and the other half goes to the winner and the report alike.
         """
         if self.until is not None:
-            started = time.time() - self.began
-            self._final_until = self.until - max(_REPORT_SECONDS, 0.75 * started)
-            self._search_until = self.until - 2 * max(_REPORT_SECONDS, 0.75 * started)
+            now = time.time()
+            spare = max(_REPORT_SECONDS, 0.75 * (now - self.began))
+            spare = min(spare, max(0.0, self.until - now) / 4)
+            self._final_until = self.until - spare
+            self._search_until = self.until - 2 * spare
 
     def _why_no_winner(self, store: Store) -> str:
         """One line for a search without a single finite epoch."""
@@ -333,12 +340,15 @@ class _Job:
                 budget,
                 board=board,
                 on_end=screen.ended,
+                in_flight=self.config.in_flight or 1,
             )
             if not any(t.state == TrialState.RUNNING for t in store.trials()):
                 break
             time.sleep(_POLL_SECONDS)
         if board.trouble is not None:
             screen.phase(f"TensorBoard's files could not be written: {board.trouble}")
+        if self.engine.trouble:
+            screen.phase(f"{self.engine.trouble}; nothing was lost")
 
     def _search_beside(self, store: Store, screen: Screen, n_workers: int) -> None:
         """Watch worker processes until they are done."""

@@ -1,16 +1,17 @@
 """What one training run is: a recipe, a key for its random streams, and what it tells.
 
 A *recipe* holds all that trains one model. A *run* is a recipe with its horizon and its
-seeds. An *engine* trains runs and reports each epoch to whoever passed ``on_epoch``;
-that callback answers whether to go on, so nothing has to be raised through a training
-loop. No torch, no Optuna and no TensorBoard here: these are the words that floors
-share.
+seeds. An *engine* trains the runs that a *feed* gives it, one or many at once, and
+tells it of every epoch; the feed answers whether a run goes on, so nothing has to be
+raised through a training loop. No torch, no Optuna and no TensorBoard here: these are
+the words that floors share.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -20,7 +21,9 @@ __all__ = [
     "SCHEDULES",
     "SHAPES",
     "Engine",
+    "Feed",
     "Fitted",
+    "Heard",
     "Metrics",
     "OnEpoch",
     "Recipe",
@@ -115,6 +118,9 @@ class Run:
     """The study's seed."""
     key: str
     """What tells this run from others of its study, such as ``trial-7``."""
+    reached: int = 0
+    """Epochs that were recorded before an interruption. Where several runs are open,
+    one that is behind this is trained to it before the others go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,11 +141,61 @@ class Fitted:
         return self.curve[self.best_epoch - 1]
 
 
+@dataclass(frozen=True)
+class Heard:
+    """An epoch that a run has completed."""
+
+    run: Run
+    epoch: int
+    """Counted from 1."""
+    metrics: Metrics
+    over: bool
+    """Whether the run ends here of itself: horizon, patience, or a loss not finite."""
+
+
+class Feed(Protocol):
+    """Where an engine takes its runs from, and whom it tells what became of them.
+
+    Within one ``turn`` an engine first tells the epochs that all open runs have
+    completed, then the ends of runs, and then asks for new ones.
+    """
+
+    def turn(self) -> AbstractContextManager[None]:
+        """What is told and asked within belongs together, and is written down once."""
+        ...
+
+    def next(self) -> Run | None:
+        """One more run to open; None when there is none now."""
+        ...
+
+    def epochs(self, heard: Sequence[Heard]) -> list[bool]:
+        """Hears of epochs; for each, whether its run goes on."""
+        ...
+
+    def end(self, run: Run, fitted: Fitted) -> None:
+        """Hears of a run that has ended."""
+        ...
+
+    def fail(self, run: Run, error: Exception) -> None:
+        """Hears of a run that ended with an error."""
+        ...
+
+
 class Engine(Protocol):
     """What trains runs."""
 
     name: str
+    trouble: str
+    """What went wrong though nothing was lost, such as a process that ended; or ""."""
 
     def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
         """Train until the horizon, the patience, a non-finite loss or a "no"."""
+        ...
+
+    def train_all(self, feed: Feed, slots: int) -> None:
+        """Train runs until the feed has no more, with at most ``slots`` open."""
+        ...
+
+    def close(self) -> None:
+        """Let go of processes and memory; called again, it does nothing."""
         ...

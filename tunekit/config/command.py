@@ -150,13 +150,15 @@ def _parser() -> Parser:
     )
 
     machine = parser.add_argument_group("machine")
-    machine.add_argument("--engine", metavar="NAME", help="auto or lightning [auto]")
+    machine.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="auto, vectorized (many trials as one\nnetwork) or lightning [auto]",
+    )
     machine.add_argument(
         "--workers", metavar="N", help="processes that train at once [1]"
     )
-    machine.add_argument(
-        "--in-flight", metavar="N", help="trials open at once [as many as workers]"
-    )
+    machine.add_argument("--in-flight", metavar="N", help="trials open at once [8]")
     machine.add_argument(
         "--accelerator", metavar="NAME", help="auto, cpu or gpu [auto]"
     )

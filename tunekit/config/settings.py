@@ -26,7 +26,8 @@ PRUNERS: tuple[str, ...] = ("halving", "none", "median", "hyperband")
 """Names of pruners, the default first."""
 DEFAULT_TRIALS = 30
 """The budget when none is given."""
-_ENGINES = ("auto", "lightning")
+_IN_FLIGHT = 8
+_ENGINES = ("auto", "vectorized", "lightning")
 _ACCELERATORS = ("auto", "cpu", "gpu")
 _LONGEST_NAME = 100
 """Characters of a study's name; folders of some systems have at most 255."""
@@ -77,11 +78,12 @@ class Config:
     pruner: str = PRUNERS[0]
     """How weak trials are stopped early."""
     engine: str = "auto"
-    """What trains."""
+    """What trains: ``vectorized`` (many trials as one network; also ``auto``) or
+    ``lightning`` (one after the other in a Trainer)."""
     workers: int = 1
     """Processes that train at once."""
     in_flight: int | None = None
-    """Trials open at once; as many as workers when None."""
+    """Trials open at once; 8, or as many as workers if that is more, when None."""
     accelerator: str = "auto"
     """``cpu``, ``gpu``, or ``auto``: a GPU if there is one."""
     seed: int = 0
@@ -116,6 +118,8 @@ class Config:
         self._check_split()
         if self.n_trials is self.budget_epochs is self.timeout is None:
             object.__setattr__(self, "n_trials", DEFAULT_TRIALS)
+        if self.in_flight is None:
+            object.__setattr__(self, "in_flight", max(_IN_FLIGHT, self.workers))
         if not self.name:
             stem = Path(self.data).stem if self.data else "digits"
             slug = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")

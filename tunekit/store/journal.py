@@ -1,26 +1,183 @@
-"""The journal of trials: opened under a lock that dies with its process, and mended."""
+"""The journal of trials: opened under a lock that dies with its process, and mended.
+
+The file is Optuna's: one JSON line a log, and any JournalFileBackend reads it. What is
+written in a ``together`` block waits in memory and reaches the file as one write:
+
+    lock ── append, read, append, … (memory) ── one write, one fsync ── unlock
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import optuna
 from filelock import FileLock
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend
 
-__all__ = ["open_journal", "quiet_optuna"]
+__all__ = ["Journal", "quiet_optuna"]
+
+_POLL_SECONDS = 0.005
+"""Between two looks whether another process has given the lock back."""
+_PIECE = 1 << 20
 
 
-def open_journal(folder: Path) -> JournalStorage:
-    """The storage in ``folder/journal.log``, which is made if it is not there."""
-    journal = folder / "journal.log"
-    lock = _JournalLock(folder / "journal.lock", journal)
-    backend = JournalFileBackend(str(journal), lock)  # type: ignore[arg-type]
-    return JournalStorage(backend)
+@dataclass
+class _Block:
+    """What is written together: the logs that follow the first ``base`` in the file."""
+
+    base: int
+    lines: list[str] = field(default_factory=list)
+    logs: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Journal(BaseJournalBackend):
+    """Optuna's journal in ``folder/journal.log``, which is made if it is not there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "journal.log"
+        self._lock = _JournalLock(folder / "journal.lock", self._path)
+        if not self._path.exists():
+            self._path.open("ab").close()
+        self._place = 0, 0  # so many logs fill so many bytes: a place to read on from
+        # Opening a block and appending take first this, then the lock of the file;
+        # whoever has the file for a block wants this only for a moment.
+        self._threads = threading.RLock()
+        self._block: _Block | None = None
+        self._depth = 0
+        self._failure: OSError | None = None
+
+    @property
+    def broken(self) -> bool:
+        """Whether a block could not be written: the file ends before what was told."""
+        return self._failure is not None
+
+    def check(self) -> None:
+        """Refuse to go on after a block that could not be written.
+
+        Raises:
+            OSError: What it failed with.
+        """
+        if self._failure is not None:
+            raise OSError(*self._failure.args) from self._failure
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Append what the block writes in one piece, however it is left.
+
+        No other process writes meanwhile. An inner block is part of the outer one.
+
+        Raises:
+            OSError: If it cannot be written; then neither can anything later, and what
+                can be read stays as it was told.
+        """
+        with self._threads:
+            self.check()
+            if not self._depth:
+                self._lock.acquire()
+                try:
+                    self._block = _Block(self._count())
+                except BaseException:
+                    self._lock.release()
+                    raise
+            self._depth += 1
+        try:
+            yield
+        finally:
+            with self._threads:
+                self._depth -= 1
+                if not self._depth:
+                    self._end()
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write down, at once or at the end of the block."""
+        with self._threads:
+            self.check()
+            lines = [json.dumps(log, separators=(",", ":")) for log in logs]
+            if self._block is not None:
+                self._block.lines += lines
+                # As they will be read: enumerations are numbers, keys are text.
+                self._block.logs += map(json.loads, lines)
+                return
+            self._lock.acquire()
+            try:
+                self._write(lines)
+            finally:
+                self._lock.release()
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        """Everything from this log on."""
+        block = self._block
+        if block is None:
+            yield from self._in_file(log_number_from)
+            return
+        if log_number_from < block.base:
+            yield from islice(
+                self._in_file(log_number_from), block.base - log_number_from
+            )
+        yield from block.logs[max(0, log_number_from - block.base) :]
+
+    def _in_file(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        number, offset = self._place
+        if log_number_from < number:
+            number = offset = 0
+        if self._path.stat().st_size <= offset:
+            return
+        with self._path.open("rb") as file:
+            end = os.fstat(file.fileno()).st_size
+            file.seek(offset)
+            for line in file:
+                offset += len(line)
+                if offset > end or not line.endswith(b"\n"):
+                    return  # somebody is still writing it
+                wanted = number >= log_number_from
+                log = json.loads(line) if wanted else {}
+                number += 1
+                self._place = number, offset
+                if wanted:
+                    yield log
+
+    def _count(self) -> int:
+        """How many logs the file holds; the lock is ours, thus every line is whole."""
+        number, offset = self._place
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            while piece := file.read(_PIECE):
+                number += piece.count(b"\n")
+        return number
+
+    def _end(self) -> None:
+        """Write the block, and give the file to others."""
+        block = self._block
+        assert block is not None
+        try:
+            if block.lines:
+                end = self._write(block.lines)
+                self._place = block.base + len(block.lines), end
+            self._block = None
+        except BaseException as error:
+            # How much of it the file has got is not known. The block stays, so that
+            # what is read goes on to be what was told.
+            interrupted = OSError("the last write was interrupted")
+            self._failure = error if isinstance(error, OSError) else interrupted
+            raise
+        finally:
+            self._lock.release()
+
+    def _write(self, lines: list[str]) -> int:
+        """Append and wait for the disk; where the file ends now."""
+        with self._path.open("ab") as file:
+            file.write(("\n".join(lines) + "\n").encode("utf-8"))
+            file.flush()
+            os.fsync(file.fileno())
+            return file.tell()
 
 
 class _JournalLock:
@@ -35,15 +192,14 @@ class _JournalLock:
     def __init__(self, path: Path, journal: Path) -> None:
         self._lock, self._journal = FileLock(path), journal
 
-    def acquire(self) -> bool:
+    def acquire(self) -> None:
         """Wait for the lock, and mend the journal."""
-        self._lock.acquire()
+        self._lock.acquire(poll_interval=_POLL_SECONDS)
         try:
             self._mend()
         except BaseException:
             self._lock.release()
             raise
-        return True
 
     def release(self) -> None:
         """Give it back."""

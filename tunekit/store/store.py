@@ -22,12 +22,13 @@ from typing import Any
 import optuna
 import tomli_w
 from filelock import FileLock, Timeout
+from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tunekit.errors import ConfigError, StoppedError, one_line
 from tunekit.files import write_bytes, write_json, write_text
 from tunekit.interrupt import shield
-from tunekit.store.journal import open_journal, quiet_optuna
+from tunekit.store.journal import Journal, quiet_optuna
 from tunekit.store.same import check_same, settings_of
 
 __all__ = ["Store"]
@@ -58,7 +59,8 @@ class Store:
         """
         self.folder = folder
         self.settings = settings_of(folder)
-        self._storage = open_journal(folder)
+        self._journal = Journal(folder)
+        self._storage = JournalStorage(self._journal)
         with quiet_optuna():
             self.study = optuna.create_study(
                 study_name=folder.name,
@@ -155,6 +157,34 @@ class Store:
         """All trials, in order of number."""
         return self.study.get_trials(deepcopy=False)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Everything that the block writes reaches the disk as one write, at its end.
+
+        What it has told is read back at once, within this process. It reaches the disk
+        however the block is left; an inner block is part of the outer one. Other
+        processes wait meanwhile, so that nothing slow belongs inside::
+
+            with store.together():
+                store.report(trial, loss, epoch)
+                if trial.should_prune():
+                    store.finish(trial, TrialState.PRUNED, attributes)
+                    trial = store.next_trial(may_start, suggest)
+
+        Raises:
+            StoppedError: If it cannot be written; this store then writes no more.
+        """
+        # In the order of next_trial: two locks taken in two orders could wait for each
+        # other. And an ended trial, whose lease is free, is nobody's until it is told.
+        with self._asking, shield(), _writing(self.folder):
+            try:
+                with self._journal.together():
+                    yield
+            finally:
+                if self._journal.broken:
+                    # Numbers of trials that nobody heard of are the next one's.
+                    self.release_all()
+
     def next_trial(
         self,
         may_start: Callable[[list[FrozenTrial]], bool],
@@ -168,6 +198,7 @@ class Store:
                 the next worker looks.
         """
         with self._asking, shield(), _writing(self.folder):
+            self._journal.check()  # one that was begun before is taken up unwritten
             trials = self.trials()
             for frozen in trials:
                 if frozen.state == TrialState.RUNNING and self._lease(frozen.number):

@@ -76,15 +76,18 @@ def _work(folder: Path, threads: int, until: float | None) -> None:
     setup = Setup.of(config)
     check_same(folder, setup.settings, setup.table.describe())
     store = setup.open()
+    engine = setup.engine(threads or None)
     try:
         work(
             store,
-            setup.engine(threads or None),
+            engine,
             setup.space,
             setup.budget(until),
             board=setup.board(),
+            in_flight=max(1, (config.in_flight or 1) // config.workers),
         )
     finally:
+        engine.close()
         store.release_all()
 
 

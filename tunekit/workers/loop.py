@@ -1,4 +1,4 @@
-"""The loop of a search: take a trial, train it, write down what happened.
+"""The loop of a search: what an engine's runs are, and what becomes of them.
 
 next trial ── train, epoch by epoch ── report, prune? ── end ── next trial …
 """
@@ -6,20 +6,19 @@ next trial ── train, epoch by epoch ── report, prune? ── end ── 
 from __future__ import annotations
 
 import math
-import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tunekit.board import Board, TrialBoard
 from tunekit.budget import Budget
-from tunekit.errors import StoppedError, TunekitError
-from tunekit.interrupt import shield
+from tunekit.errors import StoppedError
 from tunekit.space import Space
 from tunekit.store import Store
-from tunekit.trial import Engine, Fitted, Metrics, Recipe, Run
+from tunekit.trial import Engine, Fitted, Heard, Metrics, Recipe, Run
 
 __all__ = ["work"]
 
@@ -35,6 +34,7 @@ def work(
     board: Board | None = None,
     on_end: Callable[[FrozenTrial], None] = lambda trial: None,
     alive: Callable[[], bool] = lambda: True,
+    in_flight: int = 1,
 ) -> None:
     """Train trials until the budget is spent.
 
@@ -46,169 +46,192 @@ def work(
         board: Where curves are drawn.
         on_end: Hears of every trial that has ended here.
         alive: Whether to take one more trial; a worker whose driver is gone stops.
+        in_flight: Trials open at once, where the engine can.
 
     Raises:
         StoppedError: After five failed trials in a row, with what they had in common.
     """
-    failures: list[str] = []
-    while alive():
-        trial = store.next_trial(budget.may_start, space.suggest)
-        if trial is None:
-            return
-        failure = _Attempt(store, engine, space, budget, board).train(trial)
-        failures = [*failures, failure] if failure else []
-        on_end(store.trials()[trial.number])
-        if len(failures) >= _FAILURES_IN_A_ROW:
-            raise StoppedError(
-                f"{len(failures)} trials in a row failed, the last with: "
-                f"{failures[-1]}; mend that and run the same command again"
-            )
+    search = _Search(store, engine.name, space, budget, board, on_end, alive)
+    try:
+        engine.train_all(search, in_flight)
+    finally:
+        search.leave()
 
 
 class _Attempt:
     """One trial being trained."""
 
     def __init__(
+        self, trial: Trial, params: dict[str, Any], curves: TrialBoard | None
+    ) -> None:
+        self.trial, self.params, self.curves = trial, params, curves
+        self.curve: list[Metrics] = []
+        self.stopped = ""
+
+    def so_far(self) -> Fitted:
+        """What it has come to, should it fail now."""
+        losses = {
+            m.val_loss: epoch
+            for epoch, m in reversed([*enumerate(self.curve, start=1)])
+            if math.isfinite(m.val_loss + m.train_loss)
+        }
+        best_epoch = losses[min(losses)] if losses else 0
+        return Fitted(
+            curve=self.curve, best_epoch=best_epoch, weights={}, diverged=False
+        )
+
+
+class _Search:
+    """Feeds an engine with a study's trials; see :class:`tunekit.trial.Feed`."""
+
+    def __init__(
         self,
         store: Store,
-        engine: Engine,
+        engine: str,
         space: Space,
         budget: Budget,
         board: Board | None,
+        on_end: Callable[[FrozenTrial], None],
+        alive: Callable[[], bool],
     ) -> None:
         self._store, self._engine, self._space = store, engine, space
         self._budget, self._board = budget, board
-        self._stopped = ""
-        self._curve: list[Metrics] = []
+        self._on_end, self._alive = on_end, alive
+        self._open: dict[str, _Attempt] = {}
+        self._failures: list[str] = []
 
-    def train(self, trial: Trial) -> str:
-        """Train it to its end; the one-line reason if it failed."""
+    def turn(self) -> AbstractContextManager[None]:
+        """One write for a whole round: killed, a study has all of it or nothing."""
+        return self._store.together()
+
+    def next(self) -> Run | None:
+        """A trial that its worker has left, else a new one while the budget lasts."""
+        if not self._alive():
+            return None
+        trial = self._store.next_trial(self._budget.may_start, self._space.suggest)
+        if trial is None:
+            return None
         settings = self._store.settings
         params = self._space.from_stored(trial.params)
+        known = self._store.trials()[trial.number].intermediate_values
         run = Run(
             recipe=Recipe().with_params({**self._space.fixed, **params}),
             max_epochs=settings["max_epochs"],
             patience=settings["patience"],
             seed=settings["seed"],
             key=f"trial-{trial.number}",
+            reached=max(known, default=0),
         )
         curves = self._board.open(trial.number, params) if self._board else None
-        began = time.perf_counter()
-        known = self._store.trials()[trial.number].intermediate_values
-        try:
-            fitted = self._engine.train(run, self._listener(trial, curves, dict(known)))
-        except TunekitError:
-            # Not the trial's fault: the study stops, and the trial can be taken up.
-            raise
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-            attributes = {
-                **_attributes(params, self._engine.name, self._so_far(), began),
-                "error": reason,
-                "traceback": traceback.format_exc(),
-            }
-            with shield():
-                self._store.finish(trial, TrialState.FAIL, attributes)
-                if curves is not None:
-                    curves.close(None, None, ok=False)
-            return reason
-        except BaseException:
-            # Interrupted: whoever takes the trial up draws its curves anew.
-            if curves is not None:
-                curves.close(None, None, ok=False)
-            raise
-        self._end(trial, params, fitted, curves, began)
-        return ""
+        self._open[run.key] = _Attempt(trial, params, curves)
+        return run
 
-    def _listener(
-        self, trial: Trial, curves: TrialBoard | None, known: Mapping[int, float]
-    ) -> Callable[[int, Metrics], bool]:
-        """What hears of every epoch: storage, curves, and the decision to go on.
+    def epochs(self, heard: Sequence[Heard]) -> list[bool]:
+        """Record the epochs of a round, then decide who goes on."""
+        for each in heard:
+            attempt = self._open[each.run.key]
+            attempt.curve.append(each.metrics)
+            if attempt.curves is not None:
+                attempt.curves.epoch(each.epoch, each.metrics)
+            # A trial that is trained again has these in the storage already.
+            if each.epoch > each.run.reached:
+                # Infinity is the worst there is to every pruner; NaN confuses some.
+                loss = each.metrics.val_loss
+                finite = math.isfinite(loss + each.metrics.train_loss)
+                self._store.report(
+                    attempt.trial, loss if finite else math.inf, each.epoch
+                )
+        for each in heard:
+            # What it had reported before an interruption was judged then: asked again,
+            # a pruner would know of trials that have ended since.
+            if each.epoch >= each.run.reached:
+                new = each.epoch > each.run.reached
+                self._judge(self._open[each.run.key], new)
+        self._ration(heard)
+        return [not self._open[each.run.key].stopped for each in heard]
 
-        A trial that is trained again was already judged at the epochs it had reported.
-        """
-        reported = max(known, default=0)
-
-        def on_epoch(epoch: int, metrics: Metrics) -> bool:
-            with shield():
-                self._curve.append(metrics)
-                if curves is not None:
-                    curves.epoch(epoch, metrics)
-                if epoch > reported:
-                    # Infinity is the worst there is to every pruner; NaN confuses some.
-                    finite = math.isfinite(metrics.val_loss + metrics.train_loss)
-                    loss = metrics.val_loss if finite else math.inf
-                    self._store.report(trial, loss, epoch)
-                if epoch >= max(1, reported):
-                    self._judge(trial)
-                elif not self._budget.has_time(self._store.trials()):
-                    self._stopped = "budget"
-            return not self._stopped
-
-        return on_epoch
-
-    def _so_far(self) -> Fitted:
-        """What a trial that failed had come to."""
-        losses = {
-            m.val_loss: epoch
-            for epoch, m in reversed([*enumerate(self._curve, start=1)])
-            if math.isfinite(m.val_loss + m.train_loss)
-        }
-        best_epoch = losses[min(losses)] if losses else 0
-        return Fitted(
-            curve=self._curve, best_epoch=best_epoch, weights={}, diverged=False
-        )
-
-    def _judge(self, trial: Trial) -> None:
-        # A verdict is written down at once: asked again about the same epoch, after an
-        # interruption, successive halving takes its own note of it for a promotion.
-        if trial.user_attrs.get("stopped") == "weak" or trial.should_prune():
-            self._stopped = "weak"
-            trial.set_user_attr("stopped", "weak")
-        elif not self._budget.may_go_on(self._store.trials(), trial.number):
-            self._stopped = "budget"
-
-    def _end(
-        self,
-        trial: Trial,
-        params: Mapping[str, Any],
-        fitted: Fitted,
-        curves: TrialBoard | None,
-        began: float,
-    ) -> None:
-        """Record how it ended: complete, or stopped early and why."""
-        epochs, horizon = len(fitted.curve), self._store.settings["max_epochs"]
+    def end(self, run: Run, fitted: Fitted) -> None:
+        """Record how a trial ended: complete, or stopped early and why."""
+        attempt = self._open.pop(run.key)
+        epochs = len(fitted.curve)
         state, stopped = TrialState.COMPLETE, ""
         if fitted.diverged:
             state, stopped = TrialState.PRUNED, f"diverged at epoch {epochs}"
-        elif self._stopped and epochs < horizon:
-            state, stopped = TrialState.PRUNED, self._stopped
-        elif epochs < horizon:
+        elif attempt.stopped and epochs < run.max_epochs:
+            state, stopped = TrialState.PRUNED, attempt.stopped
+        elif epochs < run.max_epochs:
             stopped = "no longer improving"
-        attributes = {
-            **_attributes(params, self._engine.name, fitted, began),
-            "stopped": stopped,
-        }
+        attributes = {**self._attributes(attempt, fitted), "stopped": stopped}
         loss, score = attributes["best_val_loss"], attributes["best_val_score"]
-        with shield():
-            complete = state == TrialState.COMPLETE
-            self._store.finish(trial, state, attributes, loss if complete else None)
-            if fitted.weights:
-                self._store.keep_weights(trial.number, fitted.weights)
-            if curves is not None:
-                curves.close(loss, score, ok=True)
+        complete = state == TrialState.COMPLETE
+        self._store.finish(attempt.trial, state, attributes, loss if complete else None)
+        if fitted.weights:
+            self._store.keep_weights(attempt.trial.number, fitted.weights)
+        if attempt.curves is not None:
+            attempt.curves.close(loss, score, ok=True)
+        self._failures = []
+        self._on_end(self._store.trials()[attempt.trial.number])
 
+    def fail(self, run: Run, error: Exception) -> None:
+        """Record a failure; too many in a row have a common cause."""
+        attempt = self._open.pop(run.key)
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        attributes = {
+            **self._attributes(attempt, attempt.so_far()),
+            "error": reason,
+            "traceback": "".join(traceback.format_exception(error)),
+        }
+        self._store.finish(attempt.trial, TrialState.FAIL, attributes)
+        if attempt.curves is not None:
+            attempt.curves.close(None, None, ok=False)
+        self._failures.append(reason)
+        self._on_end(self._store.trials()[attempt.trial.number])
+        if len(self._failures) >= _FAILURES_IN_A_ROW:
+            raise StoppedError(
+                f"{len(self._failures)} trials in a row failed, the last with: "
+                f"{reason}; mend that and run the same command again"
+            )
 
-def _attributes(
-    params: Mapping[str, Any], engine: str, fitted: Fitted, began: float
-) -> dict[str, Any]:
-    """What every ended trial carries."""
-    return {
-        "best_val_loss": fitted.best.val_loss if fitted.best_epoch else None,
-        "best_val_score": fitted.best.val_score if fitted.best_epoch else None,
-        "best_epoch": fitted.best_epoch,
-        "epochs": len(fitted.curve),
-        "engine": engine,
-        "seconds": round(time.perf_counter() - began, 3),
-        "params": dict(params),
-    }
+    def leave(self) -> None:
+        """Close the curves of trials still open: who takes them up draws them anew."""
+        for attempt in self._open.values():
+            if attempt.curves is not None:
+                attempt.curves.close(None, None, ok=False)
+        self._open = {}
+
+    def _judge(self, attempt: _Attempt, new: bool) -> None:
+        trial = attempt.trial
+        if trial.user_attrs.get("stopped") == "weak" or (new and trial.should_prune()):
+            attempt.stopped = "weak"
+            trial.set_user_attr("stopped", "weak")
+
+    def _ration(self, heard: Sequence[Heard]) -> None:
+        """Share out what is left of the budget, to the earlier trials first."""
+        trials = self._store.trials()
+        ours = {attempt.trial.number for attempt in self._open.values()}
+        left = self._budget.epochs_left(trials, ours)
+        has_time = self._budget.has_time(trials)
+        now = {each.run.key: each for each in heard}
+        for key, attempt in self._open.items():
+            each = now.get(key)
+            if attempt.stopped or (each is not None and each.over):
+                continue
+            # One that is behind is only trained again: it costs nothing, and those
+            # that wait for it have been given their next epoch already.
+            paid = each is None or each.epoch >= each.run.reached
+            if each is not None and (not has_time or (paid and left < 1)):
+                attempt.stopped = "budget"
+            else:
+                left -= 1
+
+    def _attributes(self, attempt: _Attempt, fitted: Fitted) -> dict[str, Any]:
+        """What every ended trial carries."""
+        return {
+            "best_val_loss": fitted.best.val_loss if fitted.best_epoch else None,
+            "best_val_score": fitted.best.val_score if fitted.best_epoch else None,
+            "best_epoch": fitted.best_epoch,
+            "epochs": len(fitted.curve),
+            "engine": self._engine,
+            "seconds": round(sum(m.seconds for m in fitted.curve), 4),
+            "params": dict(attempt.params),
+        }

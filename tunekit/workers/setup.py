@@ -59,18 +59,17 @@ class Setup:
         Raises:
             ConfigError: If the accelerator is not to be had.
         """
-        from tunekit.fit import LightningEngine
+        table, config = self.table, self.config
+        data = (table.x_train, table.y_train, table.x_valid, table.y_valid)
+        if config.engine == "lightning":
+            from tunekit.fit import LightningEngine
 
-        table = self.table
-        return LightningEngine(
-            table.x_train,
-            table.y_train,
-            table.x_valid,
-            table.y_valid,
-            len(table.classes),
-            self.config.accelerator,
-            threads,
-        )
+            return LightningEngine(
+                *data, len(table.classes), config.accelerator, threads
+            )
+        from tunekit.vectorized import VectorizedEngine
+
+        return VectorizedEngine(*data, len(table.classes), config.accelerator, threads)
 
     def open(self) -> Store:
         """The study in its folder, with the sampler and pruner that options name."""

@@ -1,0 +1,214 @@
+"""A process that is lost at any message it is sent, or before any of its answers.
+
+The processes here are threads behind a socket, so that many can be lost in no time.
+"""
+
+import socket
+import threading
+from contextlib import suppress
+from functools import partial
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunekit.vectorized import VectorizedEngine, engine, remote
+from tunekit.vectorized.remote import LostError, RemoteShard, receive, send
+from tunekit.vectorized.shard import Shard
+
+from .conftest import NARROW, SMALL_RUNS, Told, alone, assert_same
+
+RUNS = SMALL_RUNS[:12]
+SLOTS = 7
+
+
+class Pretended:
+    """What ``subprocess.Popen`` gives, but a thread that serves a shard."""
+
+    def __init__(self, *args, **options):
+        ours, self._theirs = socket.socketpair()
+        self.stdin, self.stdout = ours.makefile("wb"), ours.makefile("rb")
+        ours.close()  # once both files are
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        questions = self._theirs.makefile("rb")
+        answers = self._theirs.makefile("wb")
+        with suppress(EOFError, OSError, ValueError):
+            send(answers, "ready")
+            shard = Shard(*receive(questions))
+            while True:
+                method, arguments = receive(questions)
+                try:
+                    answer = (True, getattr(shard, method)(*arguments))
+                except Exception as error:
+                    answer = (False, error)
+                send(answers, answer)
+        for file in (questions, answers, self._theirs):
+            with suppress(OSError):
+                file.close()
+
+    def kill(self):
+        with suppress(OSError):
+            self._theirs.shutdown(socket.SHUT_RDWR)
+
+    def wait(self):
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+
+class Losses:
+    """Counts messages and answers; at some of them, the process is lost first."""
+
+    def __init__(self, moments):
+        self.count, self.lost, self.helpers = 0, 0, []
+        self._moments = moments
+        self._patch = pytest.MonkeyPatch()
+
+    def __enter__(self):
+        self._patch.setattr(engine, "_HELP_SECONDS", 0.0)
+        self._patch.setattr(remote.subprocess, "Popen", Pretended)
+        for name in ("_send", "_receive"):
+            original = getattr(RemoteShard, name)
+            self._patch.setattr(RemoteShard, name, self._lossy(original))
+        init = RemoteShard.__init__
+
+        def begin(helper, *args):
+            init(helper, *args)
+            self.helpers.append(helper)
+
+        self._patch.setattr(RemoteShard, "__init__", begin)
+        return self
+
+    def __exit__(self, *exc_info):
+        self._patch.undo()
+
+    def _lossy(self, original):
+        def lossy(helper, *args):
+            self.count += 1
+            if self.count in self._moments:
+                self.lost += 1
+                helper._process.kill()
+                helper._process.wait()
+            return original(helper, *args)
+
+        return lossy
+
+    def ready(self, what):
+        """Before each answer of the feed: whoever starts has started."""
+        while not all(helper.is_ready for helper in self.helpers):
+            threading.Event().wait(0.001)
+
+
+def trained(moments, processes):
+    with Losses(moments) as losses:
+        trains = VectorizedEngine(*NARROW, "cpu", threads=3, processes=processes)
+        feed = Told(RUNS, before=losses.ready)
+        try:
+            trains.train_all(feed, SLOTS)
+        finally:
+            trains.close()
+    return losses, feed, trains
+
+
+@pytest.fixture(scope="module")
+def log():
+    feed = Told(RUNS)
+    VectorizedEngine(*NARROW, "cpu", processes=1).train_all(feed, SLOTS)
+    return feed.log
+
+
+@pytest.fixture(scope="module")
+def messages():
+    """How many there are when nothing is lost, by the number of processes."""
+    found = {}
+    for processes in (2, 3):
+        losses, _, trains = trained((), processes)
+        assert len(losses.helpers) == processes - 1
+        assert trains.trouble == ""
+        found[processes] = losses.count
+    assert found[2] > 50
+    return found
+
+
+@settings(max_examples=30)
+@given(st.sets(st.floats(0, 1), min_size=1, max_size=2), st.sampled_from([2, 2, 3]))
+def test_lost_at_any_message_nothing_is_told_differently(
+    log, messages, moments, processes
+):
+    calls = {1 + round(moment * messages[processes]) for moment in moments}
+    losses, feed, trains = trained(calls, processes)
+    assert feed.errors == {}
+    assert feed.log == log
+    for run in RUNS:
+        assert_same(feed.fits[run.key], alone(run))
+    assert ("a training process ended early" in trains.trouble) == (losses.lost > 0)
+    assert losses.lost or min(calls) > losses.count
+    assert len(losses.helpers) == processes - 1  # no second start after a loss
+
+
+class Unreadable(Exception):
+    """Sent, it cannot be made again: one argument is missing."""
+
+    def __init__(self, text, more):
+        super().__init__(text)
+
+
+@pytest.fixture
+def served():
+    """A remote shard whose other side is ours to write to."""
+    with Losses(()) as losses:
+        process = None
+
+        class Held(Pretended):
+            def _serve(self):
+                nonlocal process
+                process = self
+
+        losses._patch.setattr(remote.subprocess, "Popen", Held)
+        shard = RemoteShard((*NARROW, "cpu"), 1)
+        yield shard, process._theirs
+        process._theirs.close()
+        shard.close()
+
+
+def test_an_answer_that_cannot_be_read_is_a_loss_not_a_wait(served):
+    shard, theirs = served
+    with theirs.makefile("wb") as answers:
+        send(answers, "ready")
+        send(answers, (False, Unreadable("a", "b")))
+    found = []
+
+    def ask():
+        with pytest.raises(LostError):
+            shard.save("trial-0")
+        found.append(True)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(2)
+    assert found == [True]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"\x05", b"\x05\0\0\0\0\0\0\0ab", b"\x02\0\0\0\0\0\0\0ab"],
+    ids=repr,
+)
+def test_half_an_answer_is_a_loss(served, garbage):
+    shard, theirs = served
+    with theirs.makefile("wb") as answers:
+        send(answers, "ready")
+        answers.write(garbage)
+    theirs.shutdown(socket.SHUT_WR)
+    with pytest.raises(LostError):
+        shard.save("trial-0")
+
+
+@pytest.mark.parametrize("thing", [None, b"x" * 10**6, {"a": [1, 2]}], ids=type)
+def test_messages_arrive_as_they_were_sent(thing):
+    one, other = socket.socketpair()
+    with one, other, one.makefile("wb") as out, other.makefile("rb") as into:
+        threading.Thread(target=partial(send, out, thing)).start()
+        assert receive(into) == thing

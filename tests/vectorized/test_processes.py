@@ -1,0 +1,258 @@
+"""More processes: the same results, told the same; nothing is left of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tunekit.vectorized import VectorizedEngine, engine, remote
+from tunekit.vectorized.remote import LostError, RemoteShard
+
+from .conftest import NARROW, SMALL_RUNS, Told, alone, assert_same, figures
+
+RUNS = SMALL_RUNS[:12]
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """However little there is to do, help is called."""
+    monkeypatch.setattr(engine, "_HELP_SECONDS", 0.0)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Every process that is started; none of them outlives a test."""
+    found = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            found.append(self)
+
+    monkeypatch.setattr(remote.subprocess, "Popen", Recorded)
+    yield found
+    for process in found:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Which process each run's epochs were trained in: keys by the shard's class."""
+    found = {"here": set(), "there": set()}
+    advance, start = engine.Shard.advance, RemoteShard.start
+
+    def here(self, keys):
+        keys = list(keys)
+        found["here"] |= set(keys)
+        return advance(self, keys)
+
+    def there(self, keys):
+        found["there"] |= set(keys)
+        start(self, keys)
+
+    monkeypatch.setattr(engine.Shard, "advance", here)
+    monkeypatch.setattr(RemoteShard, "start", there)
+    return found
+
+
+def two():
+    return VectorizedEngine(*NARROW, "cpu", threads=2, processes=2)
+
+
+def one_log(slots):
+    feed = Told(RUNS)
+    VectorizedEngine(*NARROW, "cpu", processes=1).train_all(feed, slots)
+    return feed.log
+
+
+def waits_for_help(trains, at="turned", after=1):
+    """A feed's ``before`` that holds everybody up until all helpers have started."""
+    count = [0]
+
+    def before(what):
+        count[0] += what == at
+        if count[0] == after and what == at:
+            deadline = time.monotonic() + 60
+            while not all(helper.is_ready for helper in trains._helpers):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert trains._helpers
+
+    return before
+
+
+def assert_all_the_same(feed, slots):
+    assert feed.errors == {}
+    assert feed.log == one_log(slots)
+    for run in RUNS:
+        assert_same(feed.fits[run.key], alone(run))
+        told, fitted = feed.curves[run.key], feed.fits[run.key].curve
+        assert figures(told) == pytest.approx(figures(fitted), rel=1e-9)
+
+
+def gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_two_processes_train_the_same_and_tell_the_same(started, trained):
+    trains = two()
+    try:
+        feed = Told(RUNS, before=waits_for_help(trains))
+        trains.train_all(feed, 12)
+        assert_all_the_same(feed, 12)
+        assert trained["there"]
+        assert trained["here"]
+        # Used again, with fewer slots, by the same processes.
+        again = Told(RUNS)
+        trains.train_all(again, 5)
+        assert_all_the_same(again, 5)
+        assert len(started) == 1
+        assert trains.trouble == ""
+        assert started[0].poll() is None
+    finally:
+        trains.close()
+    assert started[0].poll() is not None
+    assert gone(started[0].pid)
+    trains.close()  # once more does nothing
+    fitted = trains.train(RUNS[0], lambda epoch, metrics: True)
+    assert_same(fitted, alone(RUNS[0]))
+
+
+@pytest.mark.parametrize("moment", ["opening", "training"])
+def test_a_process_killed_changes_no_result_and_nothing_that_is_told(
+    started, trained, monkeypatch, moment
+):
+    trains = two()
+    ready = waits_for_help(trains)
+    turns = [0]
+
+    def kill():
+        started[0].send_signal(signal.SIGKILL)
+
+    def before(what):
+        ready(what)
+        turns[0] += what == "turn"
+        if turns[0] == 3 and what == "turned":
+            # Some time within the round that begins now.
+            threading.Timer(0.002, kill).start()
+        elif turns[0] == 4 and what == "epochs":
+            started[0].wait(timeout=20)
+
+    if moment == "opening":
+        # While it starts: it has not even read the table.
+        monkeypatch.setattr(RemoteShard, "__init__", dying(RemoteShard.__init__))
+        before = None
+    feed = Told(RUNS, before=before or (lambda what: None))
+    try:
+        trains.train_all(feed, 12)
+        assert_all_the_same(feed, 12)
+        started[0].wait(timeout=20)
+        if moment != "opening":
+            assert trained["there"]
+            assert "a training process ended early" in trains.trouble
+            again = Told(RUNS)
+            trains.train_all(again, 12)
+            assert_all_the_same(again, 12)
+            assert len(started) == 1
+    finally:
+        trains.close()
+    assert gone(started[0].pid)
+
+
+def dying(original):
+    def init(self, *args):
+        original(self, *args)
+        self._process.kill()
+
+    return init
+
+
+def test_interrupted_it_leaves_no_process_and_can_be_used_again(started):
+    trains = two()
+    ready, count = waits_for_help(trains), [0]
+
+    def before(what):
+        ready(what)
+        count[0] += what == "epochs"
+        if count[0] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trains.train_all(Told(RUNS, before=before), 12)
+    assert len(started) == 1
+    assert gone(started[0].pid)
+    feed = Told(RUNS)
+    try:
+        trains.train_all(feed, 12)
+        assert_all_the_same(feed, 12)
+    finally:
+        trains.close()
+    assert all(gone(process.pid) for process in started)
+
+
+def test_what_is_over_soon_is_trained_without_help(started, monkeypatch):
+    monkeypatch.setattr(engine, "_HELP_SECONDS", 1e6)
+    trains = two()
+    trains.train_all(Told(RUNS), 12)
+    monkeypatch.setattr(engine, "_HELP_SECONDS", 0.0)
+    trains.train(RUNS[0], lambda epoch, metrics: True)  # one run needs no two
+    assert started == []
+    trains.close()
+
+
+# --- The other process --------------------------------------------------------------
+
+
+def test_it_ends_when_its_input_is_closed_and_keeps_its_output_clean():
+    """However we go, its input closes with us."""
+    process = subprocess.run(
+        [sys.executable, "-m", "tunekit.vectorized"],
+        input=b"",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == 0
+    assert b"ready" in process.stdout
+    assert len(process.stdout) < 100
+    assert process.stderr == b""
+
+
+def test_it_tells_what_a_run_raised_and_how_it_ended(started):
+    shard = RemoteShard((*NARROW, "cpu"), 1)
+    try:
+        with pytest.raises(KeyError):
+            shard.save("trial-77")
+        shard.open(RUNS[0])
+        shard.start([RUNS[0].key])
+        (outcome,) = shard.wait().values()
+        assert outcome[0].train_loss > 0
+        assert shard.is_ready
+        os.kill(started[0].pid, signal.SIGKILL)
+        for _ in range(2):
+            with pytest.raises(LostError):
+                shard.fitted(RUNS[0].key)
+    finally:
+        said = shard.close()
+    assert said == ""
+
+
+def test_where_no_process_can_be_started_we_train_alone(monkeypatch):
+    def refuse(*args, **options):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(remote.subprocess, "Popen", refuse)
+    trains, feed = two(), Told(RUNS)
+    trains.train_all(feed, 12)
+    assert_all_the_same(feed, 12)
+    assert "Resource temporarily unavailable" in trains.trouble

@@ -1,0 +1,200 @@
+"""One open run of the vectorized engine: where it stands, and what it has come to.
+
+Between epochs a run's whole state can be taken out as plain tensors and numbers, and
+put back in this process or another, on any device: the network by the names of
+:class:`tunekit.mlp.MLP`, the optimizer's two moments by the same names, the steps and
+epochs taken, and the best epoch so far.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tunekit.mlp import MLP, hidden_widths
+from tunekit.seeds import seed_for, torch_generator
+from tunekit.trial import Fitted, Metrics, Run
+
+__all__ = ["Member", "State"]
+
+
+@dataclass
+class State:
+    """All that a run needs to go on; CPU tensors and plain numbers.
+
+    Attributes:
+        tensors: ``net.…``, ``first.…``, ``second.…`` (the optimizer's moments) and
+            ``best.…`` (the network after its best epoch), by the network's names.
+        steps: Optimizer steps taken.
+        best_epoch: The epoch (from 1) with the lowest validation loss; 0 when none.
+        curve: The metrics of every epoch so far.
+    """
+
+    tensors: dict[str, Tensor] = field(repr=False)
+    steps: int
+    best_epoch: int
+    curve: list[Metrics]
+
+
+class Member:
+    """One run between its epochs.
+
+    Attributes:
+        run: What is trained.
+        widths: Units of each hidden layer.
+        net: The network's tensors by name, on the device; a stack that trains the run
+            replaces them by views of its own memory.
+        first: The optimizer's first moments (or momentum) by parameter name.
+        second: Its second moments.
+        steps: Optimizer steps taken.
+        curve: The metrics of every epoch.
+    """
+
+    def __init__(
+        self, run: Run, n_inputs: int, n_classes: int, like: Tensor, state: State | None
+    ) -> None:
+        """Open a run, from its initial weights or from a state.
+
+        Args:
+            run: What is trained.
+            n_inputs: Inputs of the network.
+            n_classes: Classes.
+            like: A tensor of the device and precision to train in.
+            state: What :meth:`save` gave.
+        """
+        recipe = run.recipe
+        self.run = run
+        self.widths = hidden_widths(recipe.n_layers, recipe.width, recipe.shape)
+        self.dropout_key = seed_for(run.seed, run.key, "dropout")
+        self.steps = self.best_epoch = 0
+        self.curve: list[Metrics] = []
+        self.best_weights: dict[str, Tensor] = {}
+        network = MLP(
+            n_inputs,
+            n_classes,
+            n_layers=recipe.n_layers,
+            width=recipe.width,
+            shape=recipe.shape,
+            activation=recipe.activation,
+            generator=torch_generator(run.seed, run.key, "weights"),
+        )
+        self.parameters = [name for name, _ in network.named_parameters()]
+        self.net = {
+            name: value.detach().to(like)
+            for name, value in network.state_dict().items()
+            if value.is_floating_point()
+        }
+        self.first = {
+            name: torch.zeros_like(self.net[name]) for name in self.parameters
+        }
+        self.second = {
+            name: torch.zeros_like(self.net[name]) for name in self.parameters
+        }
+        if state is not None:
+            self._load(state, like)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+        return len(self.curve)
+
+    @property
+    def size(self) -> int:
+        """Parameters of the network."""
+        return sum(self.net[name].numel() for name in self.parameters)
+
+    @property
+    def work(self) -> float:
+        """Arithmetic of an epoch, relative to other runs of the same table."""
+        per_batch = 8.0 * self.size + 500.0 * sum(self.widths) + 20_000.0
+        return 6.0 * self.size + per_batch / self.run.recipe.batch_size
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has come to its own end: horizon, patience or divergence."""
+        if not self.curve:
+            return False
+        tired = self.epoch - self.best_epoch >= self.run.patience
+        return self.diverged or tired or self.epoch >= self.run.max_epochs
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the last epoch's loss was not finite."""
+        return bool(self.curve) and not _finite(self.curve[-1])
+
+    def hear(self, metrics: Metrics) -> None:
+        """Note an epoch's metrics, and keep the weights if they are the best so far."""
+        best = self.curve[self.best_epoch - 1].val_loss if self.best_epoch else math.inf
+        self.curve.append(metrics)
+        if _finite(metrics) and metrics.val_loss < best:
+            self.best_epoch = self.epoch
+            self.best_weights = self._state_dict()
+
+    def fitted(self) -> Fitted:
+        """What the run has come to."""
+        return Fitted(
+            curve=list(self.curve),
+            best_epoch=self.best_epoch,
+            weights=dict(self.best_weights),
+            diverged=self.diverged,
+        )
+
+    def save(self) -> State:
+        """The whole state, on the CPU."""
+        parts: dict[str, dict[str, Any]] = {
+            "net": self._state_dict(),
+            "first": self.first,
+            "second": self.second,
+            "best": self.best_weights,
+        }
+        return State(
+            tensors={
+                f"{part}.{name}": value.detach().cpu().clone()
+                for part, values in parts.items()
+                for name, value in values.items()
+            },
+            steps=self.steps,
+            best_epoch=self.best_epoch,
+            curve=list(self.curve),
+        )
+
+    def park(self) -> None:
+        """Move to memory of its own, on the CPU."""
+        self.net, self.first, self.second = (
+            {name: t.cpu().clone() for name, t in tensors.items()}
+            for tensors in (self.net, self.first, self.second)
+        )
+
+    def _load(self, state: State, like: Tensor) -> None:
+        parts: dict[str, dict[str, Tensor]] = {"net": {}, "first": {}, "second": {}}
+        parts["best"] = self.best_weights
+        for name, value in state.tensors.items():
+            part, _, rest = name.partition(".")
+            if part == "best":
+                self.best_weights[rest] = value
+            elif value.is_floating_point():
+                parts[part][rest] = value.to(like)
+        self.net, self.first, self.second = (
+            parts["net"],
+            parts["first"],
+            parts["second"],
+        )
+        self.steps, self.best_epoch = state.steps, state.best_epoch
+        self.curve = list(state.curve)
+
+    def _state_dict(self) -> dict[str, Tensor]:
+        """The network as :class:`tunekit.mlp.MLP` saves it, on the CPU."""
+        found = {name: value.detach().cpu().clone() for name, value in self.net.items()}
+        for name in self.net:
+            if name.endswith("running_var"):
+                counted = name.replace("running_var", "num_batches_tracked")
+                found[counted] = torch.tensor(self.steps)
+        return found
+
+
+def _finite(metrics: Metrics) -> bool:
+    return math.isfinite(metrics.train_loss + metrics.val_loss)

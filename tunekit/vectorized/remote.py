@@ -1,0 +1,172 @@
+"""A shard in a process of its own: ``python -m tunekit.vectorized``.
+
+Python's threads wait for each other between operations as short as these, so a second
+core is used by a second process. It is told what to do through its standard input and
+answers through its standard output; when we are gone, however we went, its input
+closes and it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import IO, Any
+
+from tunekit.trial import Fitted, Run
+from tunekit.vectorized.member import State
+from tunekit.vectorized.shard import Outcome
+
+__all__ = ["LostError", "RemoteShard", "receive", "send"]
+
+
+class LostError(Exception):
+    """The other process is gone."""
+
+
+class RemoteShard:
+    """The interface of :class:`tunekit.vectorized.shard.Shard`, in another process.
+
+    Args:
+        arguments: Those of ``Shard``.
+        threads: Threads of the process.
+
+    Raises:
+        OSError: If no process can be started.
+    """
+
+    def __init__(self, arguments: tuple[Any, ...], threads: int) -> None:
+        self._said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - kept open
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tunekit.vectorized"],
+                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                # Ctrl-C in the terminal is ours to hear.
+                start_new_session=True,
+            )
+        except OSError:
+            self._said.close()
+            raise
+        self._arguments: tuple[Any, ...] | None = (*arguments, threads)
+        # Read by a thread: whether an answer is there can be asked on every system.
+        self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has started; before, whoever asks it something would wait."""
+        return self._arguments is None or not self._answers.empty()
+
+    def open(self, run: Run, state: State | None = None) -> None:
+        """See ``Shard.open``."""
+        self._call("open", run, state)
+
+    def start(self, keys: Iterable[str]) -> None:
+        """Have it ``advance`` these runs; :meth:`wait` gives the answer."""
+        self._send("advance", list(keys))
+
+    def wait(self) -> dict[str, Outcome]:
+        """The answer to :meth:`start`."""
+        found: dict[str, Outcome] = self._receive()
+        return found
+
+    def save(self, key: str) -> State:
+        """See ``Shard.save``."""
+        state: State = self._call("save", key)
+        return state
+
+    def fitted(self, key: str) -> Fitted:
+        """See ``Shard.fitted``."""
+        fitted: Fitted = self._call("fitted", key)
+        return fitted
+
+    def drop(self, key: str) -> None:
+        """See ``Shard.drop``."""
+        self._call("drop", key)
+
+    def close(self) -> str:
+        """End the process; the last line it said, if any."""
+        self._process.kill()
+        self._process.wait()
+        # Its output is closed by the thread that reads it, when nothing is left of it.
+        with suppress(OSError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+        self._said.seek(0)
+        lines = self._said.read().strip().splitlines()
+        self._said.close()
+        return lines[-1] if lines else ""
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        self._send(method, *arguments)
+        return self._receive()
+
+    def _send(self, method: str, *arguments: Any) -> None:
+        assert self._process.stdin is not None
+        try:
+            if self._arguments is not None:
+                self._answer()
+                send(self._process.stdin, self._arguments)
+                self._arguments = None
+            send(self._process.stdin, (method, arguments))
+        except OSError as error:
+            raise LostError(str(error)) from None
+
+    def _receive(self) -> Any:
+        done, answer = self._answer()
+        if not done:
+            raise answer
+        return answer
+
+    def _answer(self) -> Any:
+        answer = self._answers.get()
+        if answer is None:
+            self._answers.put(None)  # for whoever asks again
+            raise LostError("its output was closed")
+        return answer
+
+    def _read(self) -> None:
+        """Read answers until there are no more; then None."""
+        assert self._process.stdout is not None
+        try:
+            while True:
+                self._answers.put(receive(self._process.stdout))
+        except Exception:
+            # Its end, or an answer that cannot be read: both are a loss, never a wait.
+            self._answers.put(None)
+        finally:
+            self._process.stdout.close()
+
+
+def send(pipe: IO[bytes], thing: Any) -> None:
+    """Write one message."""
+    message = pickle.dumps(thing, protocol=5)
+    pipe.write(struct.pack("<Q", len(message)))
+    pipe.write(message)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes]) -> Any:
+    """Read one message.
+
+    Raises:
+        EOFError: If the other side is gone.
+    """
+    head = pipe.read(8)
+    if len(head) < 8:
+        raise EOFError("the other process has ended")
+    (length,) = struct.unpack("<Q", head)
+    message = pipe.read(length)
+    if len(message) < length:
+        raise EOFError("the other process has ended")
+    return pickle.loads(message)

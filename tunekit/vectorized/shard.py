@@ -1,0 +1,240 @@
+"""The open runs of one process, trained in stacks.
+
+Runs with one batch size share a stack, as many as keep a layer's matrices in the cache
+and all of it in memory. A stack lives as long as its runs stay the same; when one ends
+or joins, the others move to new memory, unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tunekit.errors import ConfigError
+from tunekit.threads import MANY_THREADS_FLOPS, threads
+from tunekit.trial import Fitted, Metrics, Run
+from tunekit.vectorized.member import Member, State
+from tunekit.vectorized.stack import Rows, Stack
+
+__all__ = ["Outcome", "Shard", "device_of"]
+
+Outcome = tuple[Metrics, bool] | Exception
+"""An epoch's metrics, and whether the run is over; or why it failed."""
+
+_CPU_ENTRIES = 2**16
+"""Rows times columns of a layer in one stack: 256 kB in single precision. Measured
+between 2**13 and no limit: the calls saved by larger stacks are lost to the cache."""
+_GPU_ENTRIES = 2**24
+_MEMORY_SHARE = 0.5
+"""Of the memory that is free when a stack is built, at most this much is planned."""
+
+
+class Shard:
+    """Trains runs that are open in this process.
+
+    Args:
+        x_train: Training rows, (N, F), float32 or float64.
+        y_train: Their classes, (N,).
+        x_valid: Validation rows.
+        y_valid: Their classes.
+        n_classes: Classes in all.
+        device: ``cpu`` or ``cuda``.
+        threads: The most that an operation may use on a CPU.
+    """
+
+    def __init__(
+        self,
+        x_train: NDArray[np.floating[Any]],
+        y_train: NDArray[np.int64],
+        x_valid: NDArray[np.floating[Any]],
+        y_valid: NDArray[np.int64],
+        n_classes: int,
+        device: str,
+        threads: int,
+    ) -> None:
+        self._rows = Rows(
+            torch.as_tensor(x_train).to(device),
+            torch.as_tensor(y_train).to(device),
+            torch.as_tensor(x_valid).to(device),
+            torch.as_tensor(y_valid).to(device),
+            n_classes,
+        )
+        self.threads = threads
+        self._members: dict[str, Member] = {}
+        self._stacks: list[Stack] = []
+        self._entries = _CPU_ENTRIES if device == "cpu" else _GPU_ENTRIES
+
+    def open(self, run: Run, state: State | None = None) -> None:
+        """Take a run, from its start or from a state."""
+        data = self._rows
+        with torch.inference_mode(False):  # whatever our caller is in
+            self._members[run.key] = Member(
+                run, data.x_train.shape[1], data.n_classes, data.x_train, state
+            )
+
+    def advance(self, keys: Iterable[str]) -> dict[str, Outcome]:
+        """Train these runs for one epoch; what came of each.
+
+        A run whose training raises is told with its error, and the others are trained
+        without it.
+        """
+        members = [self._members[key] for key in keys]
+        found: dict[str, Outcome] = {}
+        n = self.threads if self._is_heavy(members) else 1
+        with threads(n), torch.inference_mode(False):
+            waiting = self._in_stacks(members)
+            while waiting:
+                self._train(waiting.pop(0), waiting, found)
+        return found
+
+    def save(self, key: str) -> State:
+        """A run's whole state."""
+        return self._members[key].save()
+
+    def fitted(self, key: str) -> Fitted:
+        """What a run has come to."""
+        return self._members[key].fitted()
+
+    def drop(self, key: str) -> None:
+        """Let go of a run."""
+        member = self._members.pop(key)
+        self._stacks = [stack for stack in self._stacks if member not in stack.members]
+
+    def _train(
+        self,
+        group: list[Member],
+        waiting: list[list[Member]],
+        found: dict[str, Outcome],
+    ) -> None:
+        """Train one stack; where it fails, put its halves in the queue.
+
+        The runs are as they were: fewer at once fit, or the culprit is alone. One that
+        is alone gets a second chance with the memory that all others give back.
+        """
+        for chance in range(2):
+            try:
+                stack = self._stack(group)
+                metrics = stack.epoch()
+                break
+            except Exception as error:
+                short = _is_out_of_memory(error)
+                if short:
+                    self._entries = max(1, self._entries // 2)
+                    self._make_room()
+                if len(group) > 1:
+                    half = len(group) // 2
+                    waiting[:0] = [group[:half], group[half:]]
+                    return
+                if chance or not short:
+                    found[group[0].run.key] = error
+                    return
+        for member, each in zip(stack.members, metrics, strict=True):
+            try:
+                member.hear(each)
+                found[member.run.key] = (each, member.over)
+            except Exception as error:  # no memory for the best weights
+                found[member.run.key] = error
+
+    def _stack(self, group: list[Member]) -> Stack:
+        """A stack of exactly these runs: one there is, or a new one."""
+        wanted = {id(member) for member in group}
+        for stack in self._stacks:
+            if stack.is_home and {id(m) for m in stack.members} == wanted:
+                return stack
+        stack = Stack(group, self._rows)
+        self._stacks = [old for old in self._stacks if old.is_home]
+        self._stacks.append(stack)
+        return stack
+
+    def _in_stacks(self, members: list[Member]) -> list[list[Member]]:
+        """Runs by batch size, as many together as the cache and memory allow.
+
+        Whoever shared a stack before stays together, so that few are built anew.
+        """
+        wanted = {id(member) for member in members}
+        homes = [stack for stack in self._stacks if stack.is_home]
+        settled = {id(member) for stack in homes for member in stack.members}
+        stays = [[m for m in s.members if id(m) in wanted] for s in homes]
+        if settled == wanted:
+            return stays
+        groups: list[list[Member]] = []
+        joining = [[member] for member in members if id(member) not in settled]
+        for group in [*sorted(stays, key=len, reverse=True), *joining]:
+            for other in groups:
+                if group and _alike(other, group) and self._fits([*other, *group]):
+                    other += group
+                    break
+            else:
+                groups += [group] if group else []
+        return groups
+
+    def _fits(self, members: list[Member]) -> bool:
+        """Whether a stack of these keeps to the cache, and to memory."""
+        batch = min(members[0].run.recipe.batch_size, len(self._rows.y_train))
+        layers = max(len(m.widths) for m in members)
+        columns = sum(max(m.widths, default=self._rows.n_classes) for m in members)
+        if batch * columns > self._entries:
+            return False
+        # Parameters, gradients, two moments and two copies; of a layer z, a, their
+        # gradients, batch norm's two results, the mask, and a block of validation.
+        entries = 6 * sum(m.size for m in members) + 9 * layers * batch * columns
+        needed = entries * self._rows.x_train.element_size()
+        return needed < _MEMORY_SHARE * _free_bytes(self._rows.x_train.device)
+
+    def _is_heavy(self, members: list[Member]) -> bool:
+        # Forward and backward: two and four operations a weight and row.
+        steps = (6.0 * m.size * m.run.recipe.batch_size for m in members)
+        return max(steps, default=0.0) > MANY_THREADS_FLOPS
+
+    def _make_room(self) -> None:
+        """Bring every run to the CPU and give the device's memory back."""
+        self._stacks = []
+        for member in self._members.values():
+            member.park()
+        if self._rows.x_train.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _alike(one: list[Member], other: list[Member]) -> bool:
+    """Whether two groups of runs can share a stack."""
+    return one[0].run.recipe.batch_size == other[0].run.recipe.batch_size
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # The CPU's allocator has no error type of its own.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _free_bytes(device: torch.device) -> float:
+    """Memory that is to be had on a device."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        found = dict(line.split(":", 1) for line in lines)
+        return 1024.0 * float(found["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        # Where the system does not say, running out is still noticed.
+        return float("inf")
+
+
+def device_of(accelerator: str) -> str:
+    """``cpu`` or ``cuda``.
+
+    Raises:
+        ConfigError: If a GPU is asked for and there is none.
+    """
+    if accelerator == "auto":
+        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError(
+            "accelerator gpu needs a CUDA device, got none; use --accelerator cpu"
+        )
+    return "cuda" if accelerator == "gpu" else "cpu"
