@@ -25,6 +25,7 @@ from tunekit.config import Config
 from tunekit.data import Table
 from tunekit.search import SeededSampler, pruner
 from tunekit.store import Store
+from tunekit.trial import Recipe
 from tunekit.workers import work
 from tunekit.workers.setup import Setup
 
@@ -103,7 +104,11 @@ def main(name: str, job: dict[str, Any], accelerator: str, out: str) -> dict[str
 
     def make(table: Table) -> Any:
         arrays = (table.x_train, table.y_train, table.x_valid, table.y_valid)
-        return engine(*arrays, len(table.classes), accelerator)
+        made = engine(*arrays, len(table.classes), accelerator)
+        if name == "vectorized":
+            # As a study does, which knows how much is to come.
+            made.expect(Recipe(), len(job["params"]) * job["epochs"])
+        return made
 
     in_flight = None if name == "vectorized" else 1
     return search(job, make, accelerator=accelerator, out=out, in_flight=in_flight)

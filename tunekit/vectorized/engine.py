@@ -18,6 +18,7 @@ from tunekit.trial import (
     Fitted,
     Heard,
     OnEpoch,
+    Recipe,
     Run,
 )
 from tunekit.vectorized.remote import LostError, RemoteShard
@@ -28,6 +29,8 @@ __all__ = ["VectorizedEngine"]
 
 _HELP_SECONDS = 1.0
 """Expected training from which a second process pays: it takes as long to start."""
+_UNEVEN = 0.15
+"""How much less than the busiest process another may have to do."""
 
 
 @dataclass
@@ -139,8 +142,10 @@ class VectorizedEngine:
         """Open a run where there is least to do."""
         try:
             work = self._seconds(run)
-            self._get_help(work * run.max_epochs, opened)
-            shard = self._least_busy(opened)
+            if opened:
+                expected = sum(o.work * o.run.max_epochs for o in opened)
+                self._get_help(expected + work * run.max_epochs)
+            shard = self._place(run, opened)
             try:
                 shard.open(run)
             except LostError:
@@ -154,28 +159,49 @@ class VectorizedEngine:
         else:
             opened.append(_Open(run, shard, work))
 
-    def _get_help(self, seconds: float, opened: Sequence[_Open]) -> None:
-        """Start the other processes once there is enough to do for them."""
-        missing = self._processes - 1 - len(self._helpers)
-        if not opened or missing < 1 or self.trouble:
-            return
-        expected = sum(o.work * o.run.max_epochs for o in opened)
-        if expected + seconds > _HELP_SECONDS:
-            try:
-                for _ in range(missing):
-                    self._helpers.append(RemoteShard(self._data, 1))
-            except OSError as error:
-                self.trouble = f"no further training process could be started: {error}"
+    def expect(self, recipe: Recipe, epochs: int) -> None:
+        """Say what is to come, so that other processes can start before it does.
 
-    def _least_busy(self, opened: Sequence[_Open]) -> Shard | RemoteShard:
-        ready = [helper for helper in self._helpers if helper.is_ready]
-        shards: list[Shard | RemoteShard] = [self._here, *ready]
-        return min(shards, key=lambda s: sum(o.work for o in opened if o.shard is s))
+        Args:
+            recipe: One like those that will be trained.
+            epochs: Epochs in all.
+        """
+        run = Run(recipe=recipe, max_epochs=1, patience=1, seed=0, key="expected")
+        self._get_help(self._seconds(run) * epochs)
+
+    def _get_help(self, seconds: float) -> None:
+        """Start the other processes, once there is enough to do for them."""
+        missing = self._processes - 1 - len(self._helpers)
+        if missing < 1 or self.trouble or seconds < _HELP_SECONDS:
+            return
+        try:
+            for _ in range(missing):
+                self._helpers.append(RemoteShard(self._data, 1))
+        except OSError as error:
+            self.trouble = f"no further training process could be started: {error}"
+
+    def _place(self, run: Run, opened: Sequence[_Open]) -> Shard | RemoteShard:
+        """The process that has least to do; rather one with runs of its batch size."""
+
+        def busy(shard: Shard | RemoteShard) -> float:
+            theirs = [o for o in opened if o.shard is shard]
+            size = run.recipe.batch_size
+            alike = any(o.run.recipe.batch_size == size for o in theirs)
+            return sum(o.work for o in theirs) * (0.9 if alike else 1.0)
+
+        return min(self._ready(), key=busy)
+
+    def _ready(self) -> list[Shard | RemoteShard]:
+        """The processes that can train."""
+        return [self._here, *[h for h in self._helpers if h.is_ready]]
 
     def _round(self, opened: list[_Open]) -> list[tuple[_Open, _Outcome]]:
         """One epoch of every open run, or of those alone that are behind."""
         self._balance(opened)
-        behind = [o for o in opened if o.epoch < max(o.told, o.run.reached)]
+        for o in opened:
+            if o.epoch < o.told:  # its process was lost
+                self._catch_up(o, o.told)
+        behind = [o for o in opened if o.epoch < o.run.reached]
         chosen = behind or opened
         aims = [o.epoch + 1 for o in chosen]
         found: dict[str, _Outcome] = {}
@@ -186,8 +212,8 @@ class VectorizedEngine:
                 busy.append(helper)
             except LostError:
                 self._lose(helper, opened)
-        # With the other processes at work, an operation has one core to itself.
-        self._here.threads = 1 if busy else self._threads
+        # With other processes at work, or starting, an operation has one core.
+        self._here.threads = 1 if self._helpers and len(opened) > 1 else self._threads
         ours = [
             o.run.key
             for o, aim in zip(chosen, aims, strict=True)
@@ -203,9 +229,13 @@ class VectorizedEngine:
         for o, aim in zip(chosen, aims, strict=True):
             if o.run.key in found:
                 o.epoch = aim
-                results.append((o, found[o.run.key]))
+                outcome = found[o.run.key]
             else:
-                results.append((o, self._catch_up(o, aim)))
+                outcome = self._catch_up(o, aim)
+            if not isinstance(outcome, Exception):
+                # What it took is known better than it was expected.
+                o.work += 0.5 * (outcome[0].seconds - o.work)
+            results.append((o, outcome))
         return results
 
     def _catch_up(self, o: _Open, epoch: int) -> _Outcome:
@@ -261,20 +291,18 @@ class VectorizedEngine:
 
     def _balance(self, opened: list[_Open]) -> None:
         """Move runs from the busiest process to the idlest, where that pays."""
-        ready = [helper for helper in self._helpers if helper.is_ready]
-        shards: list[Shard | RemoteShard] = [self._here, *ready]
-        while len(shards) > 1:
-            load = {id(s): sum(o.work for o in opened if o.shard is s) for s in shards}
-            most = max(shards, key=lambda s: load[id(s)])
-            least = min(shards, key=lambda s: load[id(s)])
-            gap = load[id(most)] - load[id(least)]
+        shards = self._ready()
+        while len(shards) > 1 and len(opened) > 1:
+            loads = [sum(o.work for o in opened if o.shard is s) for s in shards]
+            most = shards[loads.index(max(loads))]
+            least = shards[loads.index(min(loads))]
+            gap = max(loads) - min(loads)
             fitting = [o for o in opened if o.shard is most and o.work < 0.9 * gap]
-            if not fitting or gap < 0.2 * load[id(most)]:
+            if not fitting or gap < _UNEVEN * max(loads):
                 return
             moved = min(fitting, key=lambda o: abs(o.work - gap / 2))
             try:
-                state = most.save(moved.run.key)
-                least.open(moved.run, state)
+                least.open(moved.run, most.save(moved.run.key))
                 most.drop(moved.run.key)
             except LostError:
                 for shard in (most, least):

@@ -69,7 +69,14 @@ class Setup:
             )
         from tunekit.vectorized import VectorizedEngine
 
-        return VectorizedEngine(*data, len(table.classes), config.accelerator, threads)
+        engine = VectorizedEngine(
+            *data, len(table.classes), config.accelerator, threads
+        )
+        most = [config.budget_epochs] if config.budget_epochs else []
+        most += [config.n_trials * config.max_epochs] if config.n_trials else []
+        # A half of them, because weak trials are stopped early.
+        engine.expect(self.default_recipe(), min(most, default=0) // 2)
+        return engine
 
     def open(self) -> Store:
         """The study in its folder, with the sampler and pruner that options name."""
