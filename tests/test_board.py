@@ -85,26 +85,26 @@ def serving(tb: Path) -> Iterator[Callable[..., Any]]:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     try:
         yield ask
     finally:
         server.kill()
-        server.wait(timeout=10)
+        server.wait(timeout=60)
 
 
 def scalar_tags(ask: Callable[..., Any], *, enough: int) -> dict[str, dict[str, Any]]:
     """The tags of every run, once ``enough`` runs have all of theirs."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
             tags: dict[str, dict[str, Any]] = ask("/data/plugin/scalars/tags")
             if sum(set(TAGS) <= set(run) for run in tags.values()) >= enough:
                 return tags
         time.sleep(0.1)
-    pytest.fail("TensorBoard did not show the runs within a minute")
+    pytest.fail("TensorBoard did not show the runs within four minutes")
 
 
 def test_tensorboard_serves_curves_and_a_true_row_for_every_trial(
@@ -238,7 +238,7 @@ def in_a_new_process(code: str, tb: Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-W", "error", "-c", code, str(tb)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         cwd=Path(__file__).parents[1],
     )

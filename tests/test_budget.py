@@ -247,10 +247,10 @@ def test_the_time_of_the_end_by_hand() -> None:
 
 def test_the_time_of_the_end_counts_a_trial_that_still_runs() -> None:
     running = trial(0, RUNNING, [0.7, 0.5])
-    running.datetime_start = datetime.now() - timedelta(seconds=8)
-    # Two epochs of four seconds; trained anew for as long, if the budget ends it now.
+    running.datetime_start = datetime.now() - timedelta(seconds=800)
+    # Two epochs of 400 seconds; trained anew for as long, if the budget ends it now.
     assert final_seconds([running], 3, 30) == pytest.approx(
-        1.25 * (3 * 8.0 + 1.5 * 8.0), rel=0.05
+        1.25 * (3 * 800.0 + 1.5 * 800.0), rel=0.05
     )
 
 

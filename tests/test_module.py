@@ -395,7 +395,7 @@ def test_a_program_that_imports_one_package_tunes_it_from_a_command_line(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])

@@ -485,7 +485,7 @@ def test_an_interrupt_ends_it_without_a_traceback(study, rows, tmp_path, signum,
         assert process.stdout.readline() == "writing\n"
         process.send_signal(signum)
         try:
-            _, told = process.communicate(timeout=60)
+            _, told = process.communicate(timeout=240)
         finally:
             process.kill()
     assert process.returncode == code

@@ -31,7 +31,10 @@ HEAVY = ("torch", "pandas", "optuna", "numpy", "sklearn", "pytorch_lightning", "
 
 def python(code, *flags):
     return subprocess.run(
-        [sys.executable, *flags, "-c", code], capture_output=True, text=True, timeout=60
+        [sys.executable, *flags, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=240,
     )
 
 

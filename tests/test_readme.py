@@ -25,7 +25,7 @@ def test_block_runs(tmp_path: Path, number: int) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
 

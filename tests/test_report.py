@@ -628,7 +628,7 @@ def test_the_command_makes_both_files_again(tmp_path: Path) -> None:
         [sys.executable, "-W", "error", "-m", "tunekit.report", str(folder)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         cwd=Path(__file__).parents[1],
     )
@@ -732,7 +732,7 @@ def test_the_commands_words_fit_any_terminal(tmp_path: Path) -> None:
         [sys.executable, "-W", "error", "-m", "tunekit.report", str(folder)],
         capture_output=True,
         env={**os.environ, "PYTHONIOENCODING": "cp1252"},
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
@@ -754,7 +754,7 @@ def test_an_interrupt_ends_the_command_without_a_traceback(tmp_path: Path) -> No
     # Opening for writing returns once the command reads, thus listens to signals.
     with process, (folder / "split.json").open("w"):
         process.send_signal(signal.SIGINT)
-        out, told = process.communicate(timeout=30)
+        out, told = process.communicate(timeout=240)
     assert (process.returncode, out, told) == (130, "", "\nstopped\n")
 
 

@@ -1115,7 +1115,7 @@ def digits(tmp_path: Path) -> Path:
     return config.folder
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -1143,8 +1143,8 @@ def test_a_worker_that_is_stopped_can_be_followed_by_another(digits: Path) -> No
     wait_for(lambda: epochs_of(trials_of(digits)) >= 2 or worker.code is not None)
     assert worker.code is None, worker.last_words()
     began = time.monotonic()
-    stop([worker], patience=20)
-    assert time.monotonic() - began < 10
+    stop([worker], patience=60)
+    assert time.monotonic() - began < 50
     assert worker.process.returncode == 143
     store = reopen(digits)
     running = [t.number for t in store.trials() if t.state == TrialState.RUNNING]
@@ -1188,7 +1188,7 @@ def test_a_worker_whose_parent_is_gone_stops(tmp_path: Path) -> None:
         wait_for(lambda: epochs_of(trials_of(config.folder)) >= 2)
         parent.kill()
         parent.communicate()
-        wait_for(lambda: not alive(pid), 30)
+        wait_for(lambda: not alive(pid), 240)
     finally:
         if alive(pid):
             os.kill(pid, signal.SIGKILL)

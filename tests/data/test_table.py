@@ -378,7 +378,7 @@ def test_a_large_table_is_read_quickly(tmp_path):
     start = time.perf_counter()
     load(path, "y")
     # About 0.3 s on a quiet core; the bound only catches a change of order.
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 20
 
 
 def test_a_wide_array_costs_little_more_than_itself(tmp_path):
