@@ -29,7 +29,9 @@ __all__ = ["VectorizedEngine"]
 
 _HELP_SECONDS = 1.0
 """Expected training from which a second process pays: it takes as long to start."""
-_UNEVEN = 0.15
+_START_SECONDS = 3.0
+"""A round that takes longer waits for a process to start, rather than go without."""
+_UNEVEN = 0.1
 """How much less than the busiest process another may have to do."""
 
 
@@ -189,11 +191,12 @@ class VectorizedEngine:
             alike = any(o.run.recipe.batch_size == size for o in theirs)
             return sum(o.work for o in theirs) * (0.9 if alike else 1.0)
 
-        return min(self._ready(), key=busy)
+        return min(self._ready(opened), key=busy)
 
-    def _ready(self) -> list[Shard | RemoteShard]:
-        """The processes that can train."""
-        return [self._here, *[h for h in self._helpers if h.is_ready]]
+    def _ready(self, opened: Sequence[_Open]) -> list[Shard | RemoteShard]:
+        """The processes that can train, or are worth waiting for."""
+        long = sum(o.work for o in opened) > _START_SECONDS
+        return [self._here, *[h for h in self._helpers if long or h.is_ready]]
 
     def _round(self, opened: list[_Open]) -> list[tuple[_Open, _Outcome]]:
         """One epoch of every open run, or of those alone that are behind."""
@@ -291,7 +294,7 @@ class VectorizedEngine:
 
     def _balance(self, opened: list[_Open]) -> None:
         """Move runs from the busiest process to the idlest, where that pays."""
-        shards = self._ready()
+        shards = self._ready(opened)
         while len(shards) > 1 and len(opened) > 1:
             loads = [sum(o.work for o in opened if o.shard is s) for s in shards]
             most = shards[loads.index(max(loads))]
