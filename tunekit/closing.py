@@ -64,7 +64,8 @@ def show_result(console: Console, config: Config, report: Mapping[str, Any]) -> 
         figures.add_row(name, f"{each['error']:.2%}", "", f"{each['loss']:.4f}")
     console.print(figures)
     for each in report.get("left_out", []):
-        _print(console, f"note: {each['what']} left out ({each['why']})")
+        how = "cut short" if each.get("counted") else "left out"
+        _print(console, f"note: {each['what']} {how} ({each['why']})")
     folder = shlex.quote(str(config.folder))
     _print(
         console,

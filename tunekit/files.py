@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -9,7 +10,10 @@ import stat
 from pathlib import Path
 from typing import Any
 
-__all__ = ["write_bytes", "write_json", "write_text"]
+__all__ = ["allow_many", "write_bytes", "write_json", "write_text"]
+
+_MANY = 8192
+"""Files open at once: two for each open trial, and some for the rest."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -43,3 +47,19 @@ def write_json(path: Path, value: Any) -> None:
     """Write strict JSON (no NaN), readable, whole or not at all."""
     text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
     write_text(path, text + "\n")
+
+
+def allow_many() -> None:
+    """Let this process have as many files open as the system lets it.
+
+    Every open trial holds two, and many systems begin with a limit of 256 or 1,024.
+    """
+    try:
+        import resource
+    except ImportError:  # not on Windows, which has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MANY if hard == resource.RLIM_INFINITY else min(hard, _MANY)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

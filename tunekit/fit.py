@@ -29,7 +29,7 @@ from tunekit.feed import one_by_one
 from tunekit.module import lit_mlp
 from tunekit.seeds import torch_generator
 from tunekit.threads import MANY_THREADS_FLOPS, threads
-from tunekit.trial import Feed, Fitted, Metrics, OnEpoch, Run
+from tunekit.trial import Feed, Fitted, Metrics, OnEpoch, Recipe, Run
 
 __all__ = ["Batches", "LightningEngine"]
 
@@ -170,6 +170,9 @@ class LightningEngine:
     def train_all(self, feed: Feed, slots: int) -> None:
         """Train the feed's runs one after the other; a Trainer holds only one."""
         one_by_one(self, feed)
+
+    def expect(self, recipe: Recipe, epochs: int, slots: int) -> None:
+        """Nothing to make ready."""
 
     def close(self) -> None:
         """Nothing to let go of."""

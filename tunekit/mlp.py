@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tunekit.errors import ConfigError, did_you_mean
-from tunekit.seeds import keep_mask
+from tunekit.seeds import drop_limit, keep_mask
 from tunekit.trial import SHAPES, Recipe
 
 __all__ = ["MLP", "Dropout", "hidden_widths", "parameter_count"]
@@ -77,7 +77,7 @@ class Dropout(nn.Module):
 
     def forward(self, x_BH: Tensor) -> Tensor:
         """Zero each unit with probability p and scale the others by 1 / (1 - p)."""
-        if not self.training or self.p == 0.0:
+        if not self.training or not drop_limit(self.p):
             return x_BH
         rows, units = x_BH.shape
         keep_BH = keep_mask(

@@ -20,8 +20,9 @@ from tunekit.errors import one_line
 
 __all__ = ["Screen", "duration", "number", "settings"]
 
-_LAST = 6
-"""Trials listed: a live table of hundreds of rows would cost more than training."""
+_LAST, _OPEN = 4, 8
+"""Ended and open trials listed: a live table of hundreds of rows would cost more than
+training."""
 _QUIET_SECONDS = 1.0
 _NAMES = {
     TrialState.COMPLETE: "complete",
@@ -226,7 +227,9 @@ def _last_trials(trials: list[FrozenTrial]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("trial", "", "epochs", "validation loss", "lr", "optimizer"):
         table.add_column(heading, justify="left")
-    for trial in trials[-_LAST:]:
+    running = [t for t in trials if t.state == TrialState.RUNNING][:_OPEN]
+    ended = [t for t in trials if t.state != TrialState.RUNNING][-_LAST:]
+    for trial in sorted([*running, *ended], key=lambda t: t.number):
         lowest = _lowest(trial)
         params = trial.params
         table.add_row(

@@ -207,13 +207,17 @@ class _Job:
         if not Store.exists(self.config.folder):
             Store.check_place(self.config.folder)
         self.plan.show_space()
-        self.plan.show_expected_time(self.engine, self.setup.default_recipe())
-        self.engine.close()
+        try:
+            self.plan.show_expected_time(self.engine, self.setup.default_recipe())
+        finally:
+            self.engine.close()
 
     def run(self) -> Result:
         """Search, judge, report; or say that all this is done."""
+        from tunekit.files import allow_many
         from tunekit.store import Store, check_same, settings_of
 
+        allow_many()
         folder, settings = self.config.folder, self.setup.settings
         described = self.setup.table.describe()
         before: dict[str, Any] | None = None
@@ -330,6 +334,8 @@ class _Job:
         if workers > 1 and budget.may_start(store.trials()):
             self._search_beside(store, screen, workers)
         board = self.setup.board()
+        if workers == 1:
+            self.setup.expect(self.engine)
         while True:
             # With one worker this is the search; after several, whatever one of them
             # left; beside another command on this study, what that one still trains.

@@ -196,6 +196,10 @@ class Engine(Protocol):
         """Train runs until the feed has no more, with at most ``slots`` open."""
         ...
 
+    def expect(self, recipe: Recipe, epochs: int, slots: int) -> None:
+        """Hears what is to come: epochs in all, of recipes like this one."""
+        ...
+
     def close(self) -> None:
         """Let go of processes and memory; called again, it does nothing."""
         ...

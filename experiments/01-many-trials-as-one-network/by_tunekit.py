@@ -107,7 +107,8 @@ def main(name: str, job: dict[str, Any], accelerator: str, out: str) -> dict[str
         made = engine(*arrays, len(table.classes), accelerator)
         if name == "vectorized":
             # As a study does, which knows how much is to come.
-            made.expect(Recipe(), len(job["params"]) * job["epochs"])
+            n = len(job["params"])
+            made.expect(Recipe(), n * job["epochs"], n)
         return made
 
     in_flight = None if name == "vectorized" else 1

@@ -81,7 +81,7 @@ def _turns(
 def _shard(runs: list[Run], entries: int = 2**16) -> tuple[Shard, list[str]]:
     table = load("digits")
     arrays = (table.x_train, table.y_train, table.x_valid, table.y_valid)
-    shard = Shard(*arrays, len(table.classes), "cpu", 1)
+    shard = Shard(*arrays, len(table.classes), "cpu")
     shard._entries = entries
     for run in runs:
         shard.open(run)

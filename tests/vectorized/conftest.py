@@ -102,7 +102,7 @@ NARROW = table_of(60, 23, 5)
 
 
 def shard_of(table):
-    return Shard(*table, "cpu", 1)
+    return Shard(*table, "cpu")
 
 
 def train_here(shard, keys, epochs=None):

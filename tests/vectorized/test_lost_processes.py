@@ -167,7 +167,7 @@ def served():
                 process = self
 
         losses._patch.setattr(remote.subprocess, "Popen", Held)
-        shard = RemoteShard((*NARROW, "cpu"), 1)
+        shard = RemoteShard((*NARROW, "cpu"))
         yield shard, process._theirs
         process._theirs.close()
         shard.close()

@@ -104,7 +104,7 @@ def test_how_many_slots_there_are_changes_no_curve(slots):
 
 
 def test_saved_here_and_loaded_in_another_process_and_back():
-    here, there = shard_of(NARROW), RemoteShard((*NARROW, "cpu"), 1)
+    here, there = shard_of(NARROW), RemoteShard((*NARROW, "cpu"))
     try:
         for run in SMALL_RUNS:
             here.open(run)

@@ -229,7 +229,7 @@ def test_it_ends_when_its_input_is_closed_and_keeps_its_output_clean():
 
 
 def test_it_tells_what_a_run_raised_and_how_it_ended(started):
-    shard = RemoteShard((*NARROW, "cpu"), 1)
+    shard = RemoteShard((*NARROW, "cpu"))
     try:
         with pytest.raises(KeyError):
             shard.save("trial-77")

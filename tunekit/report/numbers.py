@@ -7,6 +7,7 @@ a number is missing or not finite.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import platform
@@ -98,7 +99,7 @@ def build(folder: Path) -> dict[str, Any]:
             "seconds", sum(trial["seconds"] or 0.0 for trial in trials)
         ),
         "best": best,
-        "history": _history(frozen),
+        "history": _history(frozen, _order(folder)),
         **winner,
         "versions": study.user_attrs.get("versions") or _versions(),
         "space": space,
@@ -209,15 +210,28 @@ def _best(ranked: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return {name: ranked[0][name] for name in ("number", "params", "val_loss", "epoch")}
 
 
-def _history(trials: Sequence[FrozenTrial]) -> list[tuple[int, float]]:
-    """(epochs trained in all, best loss so far) at each improvement, trial by trial."""
+def _order(folder: Path) -> list[int]:
+    """For each recorded epoch, in the order of the work, the id of its trial."""
+    order = []
+    with (folder / "journal.log").open(encoding="utf-8") as journal:
+        for line in journal:
+            if '"intermediate_value"' in line:
+                # Of a last line that was cut off, Optuna's reader knows nothing either.
+                with contextlib.suppress(ValueError, KeyError):
+                    order.append(int(json.loads(line)["trial_id"]))
+    return order
+
+
+def _history(
+    trials: Sequence[FrozenTrial], order: Sequence[int]
+) -> list[tuple[int, float]]:
+    """(epochs trained in all, best loss so far) at each improvement."""
+    left = {trial._trial_id: iter(_curve(trial)) for trial in trials}
     history: list[tuple[int, float]] = []
-    epochs = 0
-    for trial in trials:
-        for _, loss in _curve(trial):
-            epochs += 1
-            if math.isfinite(loss) and (not history or loss < history[-1][1]):
-                history.append((epochs, loss))
+    for epochs, trial_id in enumerate(order, start=1):
+        _, loss = next(left.get(trial_id, iter(())), (0, math.inf))
+        if math.isfinite(loss) and (not history or loss < history[-1][1]):
+            history.append((epochs, loss))
     return history
 
 

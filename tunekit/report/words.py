@@ -93,9 +93,8 @@ def trainings_left_out(report: Mapping[str, Any]) -> str:
         ... )
         ' 1 of 5 trainings diverged and is not in the mean.'
     """
-    reasons = Counter(
-        each["why"] for each in report["left_out"] if _is_training(each["what"])
-    )
+    trainings = [each for each in report["left_out"] if _is_training(each["what"])]
+    reasons = Counter(each["why"] for each in trainings if not each.get("counted"))
     asked = (report["asked"] or {}).get(
         "seeds", report["test"]["seeds"] + reasons.total()
     )
@@ -108,6 +107,10 @@ def trainings_left_out(report: Mapping[str, Any]) -> str:
             else f"{are} not in the mean ({why})"
         )
         sentences.append(f" {n} of {asked} trainings {told}.")
+    cut = sum(bool(each.get("counted")) for each in trainings)
+    if cut:
+        are = "was cut short and is" if cut == 1 else "were cut short and are"
+        sentences.append(f" {cut} of {asked} trainings {are} in the mean (no time).")
     return "".join(sentences)
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from tunekit.errors import TunekitError
 from tunekit.feed import train_together
-from tunekit.mlp import parameter_count
 from tunekit.threads import cores
 from tunekit.trial import (
     Feed,
@@ -21,6 +20,7 @@ from tunekit.trial import (
     Recipe,
     Run,
 )
+from tunekit.vectorized.member import expected_seconds
 from tunekit.vectorized.remote import LostError, RemoteShard
 from tunekit.vectorized.shard import Outcome as _Outcome
 from tunekit.vectorized.shard import Shard, device_of
@@ -58,7 +58,7 @@ class VectorizedEngine:
         accelerator: ``auto``, ``cpu`` or ``gpu``.
         threads: The most that may be busy on a CPU, in all processes together; as many
             as there are processors when None.
-        processes: Processes that train; on a CPU one a thread when None.
+        processes: Processes that train, one thread each; as many as threads when None.
 
     Raises:
         ConfigError: If the accelerator is not to be had.
@@ -88,14 +88,13 @@ class VectorizedEngine:
         processes: int | None = None,
     ) -> None:
         device = device_of(accelerator)
-        self._threads = threads or cores()
         if processes is None:
-            processes = self._threads if device == "cpu" else 1
+            processes = (threads or cores()) if device == "cpu" else 1
         self._processes = processes
         self._data = (x_train, y_train, x_valid, y_valid, n_classes, device)
         self._n_rows = len(y_train)
         self._shape = (x_train.shape[1], n_classes)
-        self._here = Shard(*self._data, self._threads)
+        self._here = Shard(*self._data)
         self._helpers: list[RemoteShard] = []
         self.trouble = ""
 
@@ -125,28 +124,27 @@ class VectorizedEngine:
                 with feed.turn():
                     self._tell(feed, opened, results)
                     while len(opened) < slots and (run := feed.next()) is not None:
-                        self._open(run, opened, feed)
+                        self._open(run, opened, feed, slots)
                 if not opened:
                     return
                 results = self._round(opened)
         finally:
             if opened:  # interrupted: what was open is not ours any more
                 self.close()
-                self._here = Shard(*self._data, self._threads)
+                self._here = Shard(*self._data)
 
     def close(self) -> None:
         """End the other processes."""
-        for helper in self._helpers:
-            helper.close()
-        self._helpers = []
+        while self._helpers:
+            self._helpers.pop().close()
 
-    def _open(self, run: Run, opened: list[_Open], feed: Feed) -> None:
+    def _open(self, run: Run, opened: list[_Open], feed: Feed, slots: int) -> None:
         """Open a run where there is least to do."""
         try:
-            work = self._seconds(run)
+            work = self._seconds(run.recipe)
             if opened:
                 expected = sum(o.work * o.run.max_epochs for o in opened)
-                self._get_help(expected + work * run.max_epochs)
+                self._get_help(expected + work * run.max_epochs, slots)
             shard = self._place(run, opened)
             try:
                 shard.open(run)
@@ -161,24 +159,24 @@ class VectorizedEngine:
         else:
             opened.append(_Open(run, shard, work))
 
-    def expect(self, recipe: Recipe, epochs: int) -> None:
+    def expect(self, recipe: Recipe, epochs: int, slots: int) -> None:
         """Say what is to come, so that other processes can start before it does.
 
         Args:
             recipe: One like those that will be trained.
             epochs: Epochs in all.
+            slots: Open runs at once: more processes would have nothing to do.
         """
-        run = Run(recipe=recipe, max_epochs=1, patience=1, seed=0, key="expected")
-        self._get_help(self._seconds(run) * epochs)
+        self._get_help(self._seconds(recipe) * epochs, slots)
 
-    def _get_help(self, seconds: float) -> None:
+    def _get_help(self, seconds: float, slots: int) -> None:
         """Start the other processes, once there is enough to do for them."""
-        missing = self._processes - 1 - len(self._helpers)
+        missing = min(self._processes, slots) - 1 - len(self._helpers)
         if missing < 1 or self.trouble or seconds < _HELP_SECONDS:
             return
         try:
             for _ in range(missing):
-                self._helpers.append(RemoteShard(self._data, 1))
+                self._helpers.append(RemoteShard(self._data))
         except OSError as error:
             self.trouble = f"no further training process could be started: {error}"
 
@@ -203,7 +201,9 @@ class VectorizedEngine:
         self._balance(opened)
         for o in opened:
             if o.epoch < o.told:  # its process was lost
-                self._catch_up(o, o.told)
+                outcome = self._catch_up(o, o.told)
+                if isinstance(outcome, Exception):
+                    return [(o, outcome)]
         behind = [o for o in opened if o.epoch < o.run.reached]
         chosen = behind or opened
         aims = [o.epoch + 1 for o in chosen]
@@ -215,8 +215,6 @@ class VectorizedEngine:
                 busy.append(helper)
             except LostError:
                 self._lose(helper, opened)
-        # With other processes at work, or starting, an operation has one core.
-        self._here.threads = 1 if self._helpers and len(opened) > 1 else self._threads
         ours = [
             o.run.key
             for o, aim in zip(chosen, aims, strict=True)
@@ -245,8 +243,10 @@ class VectorizedEngine:
         """Train a run alone, here, to an epoch; what came of that epoch."""
         while True:
             outcome = self._here.advance([o.run.key])[o.run.key]
+            if isinstance(outcome, Exception):
+                return outcome
             o.epoch += 1
-            if o.epoch >= epoch or isinstance(outcome, Exception):
+            if o.epoch >= epoch:
                 return outcome
 
     def _tell(
@@ -266,7 +266,11 @@ class VectorizedEngine:
         verdicts = feed.epochs([each for _, each in heard]) if heard else []
         for (o, each), go_on in zip(heard, verdicts, strict=True):
             if each.over or not go_on:
-                fitted = self._fitted(o, opened)
+                try:
+                    fitted = self._fitted(o, opened)
+                except Exception as why:
+                    failed.append((o, why))
+                    continue
                 self._drop(o, opened)
                 feed.end(o.run, fitted)
         for o, error in failed:
@@ -281,7 +285,9 @@ class VectorizedEngine:
         except LostError:
             self._lose(o.shard, opened)
         # Its process is gone, now or since another run was asked for.
-        self._catch_up(o, o.told)
+        outcome = self._catch_up(o, o.told)
+        if isinstance(outcome, Exception):
+            raise outcome
         return self._here.fitted(o.run.key)
 
     def _drop(self, o: _Open, opened: list[_Open]) -> None:
@@ -325,11 +331,6 @@ class VectorizedEngine:
                 o.shard, o.epoch = self._here, 0
                 self._here.open(o.run)
 
-    def _seconds(self, run: Run) -> float:
-        """Roughly what an epoch takes on one core; only comparisons rest on it."""
-        recipe = run.recipe
-        n_params, n_units = parameter_count(recipe, *self._shape)
-        steps = max(1, self._n_rows // recipe.batch_size)
-        a_step = 6e-5 + 1e-9 * n_params + 3e-5 * recipe.n_layers
-        a_row = 8e-11 * n_params + 3e-9 * n_units
-        return steps * a_step + self._n_rows * a_row
+    def _seconds(self, recipe: Recipe) -> float:
+        """What an epoch of a recipe should take on one core."""
+        return expected_seconds(recipe, *self._shape, self._n_rows)

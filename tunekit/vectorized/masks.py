@@ -57,7 +57,8 @@ class Masks:
             ):
                 drop = members[k].run.recipe.dropout
                 limits[start : start + width] = drop_limit(drop)
-                scales[start : start + width] = 1.0 / (1.0 - drop)
+                if drop_limit(drop):
+                    scales[start : start + width] = 1.0 / (1.0 - drop)
             self._limits.append(limits if limits.any() else None)
             self._scales.append(torch.from_numpy(scales).to(like))
         self._words: list[np.ndarray[tuple[int], np.dtype[np.uint32]]] = []

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tunekit.mlp import MLP, hidden_widths
+from tunekit.mlp import MLP, hidden_widths, parameter_count
 from tunekit.seeds import seed_for, torch_generator
-from tunekit.trial import Fitted, Metrics, Run
+from tunekit.trial import Fitted, Metrics, Recipe, Run
 
-__all__ = ["Member", "State"]
+__all__ = ["Member", "State", "expected_seconds"]
 
 
 @dataclass
@@ -108,12 +108,6 @@ class Member:
         return sum(self.net[name].numel() for name in self.parameters)
 
     @property
-    def work(self) -> float:
-        """Arithmetic of an epoch, relative to other runs of the same table."""
-        per_batch = 8.0 * self.size + 500.0 * sum(self.widths) + 20_000.0
-        return 6.0 * self.size + per_batch / self.run.recipe.batch_size
-
-    @property
     def over(self) -> bool:
         """Whether the run has come to its own end: horizon, patience or divergence."""
         if not self.curve:
@@ -194,6 +188,20 @@ class Member:
                 counted = name.replace("running_var", "num_batches_tracked")
                 found[counted] = torch.tensor(self.steps)
         return found
+
+
+def expected_seconds(
+    recipe: Recipe, n_inputs: int, n_classes: int, n_rows: int
+) -> float:
+    """Roughly what an epoch takes on one core; only comparisons rest on it.
+
+    Each step has a price of its own, and each row; both grow with the network.
+    """
+    n_params, n_units = parameter_count(recipe, n_inputs, n_classes)
+    steps = max(1, n_rows // recipe.batch_size)
+    a_step = 6e-5 + 1e-9 * n_params + 3e-5 * recipe.n_layers
+    a_row = 8e-11 * n_params + 3e-9 * n_units
+    return steps * a_step + n_rows * a_row
 
 
 def _finite(metrics: Metrics) -> bool:

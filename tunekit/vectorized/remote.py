@@ -36,18 +36,17 @@ class RemoteShard:
 
     Args:
         arguments: Those of ``Shard``.
-        threads: Threads of the process.
 
     Raises:
         OSError: If no process can be started.
     """
 
-    def __init__(self, arguments: tuple[Any, ...], threads: int) -> None:
+    def __init__(self, arguments: tuple[Any, ...]) -> None:
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - kept open
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tunekit.vectorized"],
-                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,
@@ -57,7 +56,7 @@ class RemoteShard:
         except OSError:
             self._said.close()
             raise
-        self._arguments: tuple[Any, ...] | None = (*arguments, threads)
+        self._arguments: tuple[Any, ...] | None = arguments
         # Read by a thread: whether an answer is there can be asked on every system.
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -96,6 +95,8 @@ class RemoteShard:
 
     def close(self) -> str:
         """End the process; the last line it said, if any."""
+        if self._said.closed:
+            return ""
         self._process.kill()
         self._process.wait()
         # Its output is closed by the thread that reads it, when nothing is left of it.

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from tunekit.errors import ConfigError
-from tunekit.threads import MANY_THREADS_FLOPS, threads
+from tunekit.threads import threads
 from tunekit.trial import Fitted, Metrics, Run
 from tunekit.vectorized.member import Member, State
 from tunekit.vectorized.stack import Rows, Stack
@@ -44,7 +44,6 @@ class Shard:
         y_valid: Their classes.
         n_classes: Classes in all.
         device: ``cpu`` or ``cuda``.
-        threads: The most that an operation may use on a CPU.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class Shard:
         y_valid: NDArray[np.int64],
         n_classes: int,
         device: str,
-        threads: int,
     ) -> None:
         self._rows = Rows(
             torch.as_tensor(x_train).to(device),
@@ -64,7 +62,6 @@ class Shard:
             torch.as_tensor(y_valid).to(device),
             n_classes,
         )
-        self.threads = threads
         self._members: dict[str, Member] = {}
         self._stacks: list[Stack] = []
         self._entries = _CPU_ENTRIES if device == "cpu" else _GPU_ENTRIES
@@ -85,8 +82,8 @@ class Shard:
         """
         members = [self._members[key] for key in keys]
         found: dict[str, Outcome] = {}
-        n = self.threads if self._is_heavy(members) else 1
-        with threads(n), torch.inference_mode(False):
+        # Always one thread an operation: with another number, it rounds otherwise.
+        with threads(1), torch.inference_mode(False):
             waiting = self._in_stacks(members)
             while waiting:
                 self._train(waiting.pop(0), waiting, found)
@@ -116,24 +113,28 @@ class Shard:
         The runs are as they were: fewer at once fit, or the culprit is alone. One that
         is alone gets a second chance with the memory that all others give back.
         """
+        metrics: list[Metrics] = []
+        stack: Stack | None = None
         for chance in range(2):
             try:
                 stack = self._stack(group)
-                metrics = stack.epoch()
+                group, metrics = stack.members, stack.epoch()
                 break
             except Exception as error:
                 short = _is_out_of_memory(error)
-                if short:
-                    self._entries = max(1, self._entries // 2)
-                    self._make_room()
-                if len(group) > 1:
-                    half = len(group) // 2
-                    waiting[:0] = [group[:half], group[half:]]
-                    return
-                if chance or not short:
+                if len(group) == 1 and (chance or not short):
                     found[group[0].run.key] = error
                     return
-        for member, each in zip(stack.members, metrics, strict=True):
+            stack = None  # its memory is wanted
+            if short:
+                self._make_room()
+            if len(group) > 1:
+                if short:
+                    self._entries = max(1, self._entries // 2)
+                half = len(group) // 2
+                waiting[:0] = [group[:half], group[half:]]
+                return
+        for member, each in zip(group, metrics, strict=True):
             try:
                 member.hear(each)
                 found[member.run.key] = (each, member.over)
@@ -185,11 +186,6 @@ class Shard:
         entries = 6 * sum(m.size for m in members) + 9 * layers * batch * columns
         needed = entries * self._rows.x_train.element_size()
         return needed < _MEMORY_SHARE * _free_bytes(self._rows.x_train.device)
-
-    def _is_heavy(self, members: list[Member]) -> bool:
-        # Forward and backward: two and four operations a weight and row.
-        steps = (6.0 * m.size * m.run.recipe.batch_size for m in members)
-        return max(steps, default=0.0) > MANY_THREADS_FLOPS
 
     def _make_room(self) -> None:
         """Bring every run to the CPU and give the device's memory back."""

@@ -23,7 +23,7 @@ from tunekit.trial import Metrics
 from tunekit.vectorized.arithmetic import BN_EPS, BN_MOMENTUM, forward
 from tunekit.vectorized.layout import Memory, aligned, columns_of, in_order
 from tunekit.vectorized.masks import Masks
-from tunekit.vectorized.member import Member
+from tunekit.vectorized.member import Member, expected_seconds
 from tunekit.vectorized.step import Step
 
 __all__ = ["Rows", "Stack"]
@@ -123,7 +123,11 @@ class Stack:
         for member in self.members:
             member.steps += self._n_steps
         seconds = time.perf_counter() - began
-        works = [member.work for member in self.members]
+        n_rows, n_inputs = self._data.x_train.shape
+        works = [
+            expected_seconds(m.run.recipe, n_inputs, self._data.n_classes, n_rows)
+            for m in self.members
+        ]
         return [
             Metrics(
                 train_loss=figures[0][k],

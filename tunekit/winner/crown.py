@@ -139,7 +139,7 @@ def _train(
     n_seeds: int,
     table: Table,
     say: Callable[[str], None],
-) -> tuple[_Trained, LogisticRegression | None, list[dict[str, str]]]:
+) -> tuple[_Trained, LogisticRegression | None, list[dict[str, Any]]]:
     """Train seeds and baselines; what was left out, and why."""
     recipes = {f"final-{seed}": recipe for seed in range(n_seeds)}
     # Where time is short, something to compare with is worth more than another seed.
@@ -159,7 +159,9 @@ def _train(
         if linear is None and trainer.has_time():
             say("training a baseline: softmax regression")
             linear = softmax_regression(table)
-    left_out = [{"what": _named(key), "why": _NO_TIME} for key in waiting]
+    left_out: list[dict[str, Any]] = [
+        {"what": _named(key), "why": _NO_TIME} for key in waiting
+    ]
     if linear is None:
         left_out.append({"what": "softmax regression", "why": _NO_TIME})
     fitted, whole = trained.get("baseline", (None, True))
@@ -184,7 +186,7 @@ def _now_and_then(say: Callable[[str], None], what: str) -> Callable[[int], None
 
 def _seeds(
     trained: _Trained, n_seeds: int
-) -> tuple[list[tuple[int, Fitted]], list[dict[str, str]]]:
+) -> tuple[list[tuple[int, Fitted]], list[dict[str, Any]]]:
     """The seeds that count, and what is to be said of the others.
 
     One that time cut short counts only where none is whole: better than nothing.
@@ -201,10 +203,12 @@ def _seeds(
         if fitted.best_epoch and (whole or not any_whole):
             fits.append((seed, fitted))
         why = _NO_TIME if not whole else "diverged"
-        if not whole and fitted.best_epoch and not any_whole:
+        counted = not whole and bool(fitted.best_epoch) and not any_whole
+        if counted:
             why = f"{_NO_TIME}: cut at epoch {len(fitted.curve)}, but counted"
         if not whole or not fitted.best_epoch:
-            left_out.append({"what": _named(f"final-{seed}"), "why": why})
+            gone: dict[str, Any] = {"what": _named(f"final-{seed}"), "why": why}
+            left_out.append({**gone, "counted": True} if counted else gone)
     return fits, left_out
 
 

@@ -65,10 +65,12 @@ def _stop_with_input() -> None:
 
 
 def _work(folder: Path, threads: int, until: float | None) -> None:
+    from tunekit.files import allow_many
     from tunekit.store import check_same, settings_of
     from tunekit.workers.loop import work
     from tunekit.workers.setup import Setup
 
+    allow_many()
     settings = settings_of(folder)
     config = Config.from_mapping(
         {**settings, "out": str(folder.parent), "name": folder.name}

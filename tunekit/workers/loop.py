@@ -6,9 +6,10 @@ next trial ── train, epoch by epoch ── report, prune? ── end ── 
 from __future__ import annotations
 
 import math
+import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -99,16 +100,21 @@ class _Search:
         self._on_end, self._alive = on_end, alive
         self._open: dict[str, _Attempt] = {}
         self._failures: list[str] = []
+        self._told = time.monotonic()
+        self._epoch_seconds: float | None = None
 
-    def turn(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def turn(self) -> Iterator[None]:
         """One write for a whole round: killed, a study has all of it or nothing."""
-        return self._store.together()
+        with self._store.together():
+            yield
+        self._told = time.monotonic()
 
     def next(self) -> Run | None:
         """A trial that its worker has left, else a new one while the budget lasts."""
         if not self._alive():
             return None
-        trial = self._store.next_trial(self._budget.may_start, self._space.suggest)
+        trial = self._store.next_trial(self._may_start, self._space.suggest)
         if trial is None:
             return None
         settings = self._store.settings
@@ -126,8 +132,32 @@ class _Search:
         self._open[run.key] = _Attempt(trial, params, curves)
         return run
 
+    def _may_start(self, trials: list[FrozenTrial]) -> bool:
+        """Whether the budget gives one more open trial, and all others, some depth.
+
+        A small budget over many trials would train none. Where time is limited, the
+        first epoch of all is awaited: until then nobody knows what a round takes.
+        """
+        if not self._budget.may_start(trials):
+            return False
+        if not self._open:
+            return True
+        n = len(self._open) + 1
+        depth = max(1, self._store.settings["max_epochs"] // 3)
+        if self._budget.epochs_left(trials, set()) < n * depth:
+            return False
+        if self._budget.seconds_left is None:
+            return True
+        if self._epoch_seconds is None:
+            return False
+        needed = n * depth * self._epoch_seconds
+        return bool(self._budget.seconds_left(trials) >= needed)
+
     def epochs(self, heard: Sequence[Heard]) -> list[bool]:
         """Record the epochs of a round, then decide who goes on."""
+        # A run's share of a round, as long as this round was.
+        now = time.monotonic()
+        self._epoch_seconds = (now - self._told) / len(heard)
         for each in heard:
             attempt = self._open[each.run.key]
             attempt.curve.append(each.metrics)
@@ -210,7 +240,7 @@ class _Search:
         trials = self._store.trials()
         ours = {attempt.trial.number for attempt in self._open.values()}
         left = self._budget.epochs_left(trials, ours)
-        has_time = self._budget.has_time(trials)
+        rounds = self._rounds_left(trials)
         now = {each.run.key: each for each in heard}
         for key, attempt in self._open.items():
             each = now.get(key)
@@ -219,10 +249,21 @@ class _Search:
             # One that is behind is only trained again: it costs nothing, and those
             # that wait for it have been given their next epoch already.
             paid = each is None or each.epoch >= each.run.reached
-            if each is not None and (not has_time or (paid and left < 1)):
+            if each is not None and (rounds < 1 or (paid and left < 1)):
                 attempt.stopped = "budget"
             else:
                 left -= 1
+                rounds -= 1
+
+    def _rounds_left(self, trials: list[FrozenTrial]) -> float:
+        """Epochs of a single trial for which there is time; one round is many."""
+        if self._budget.seconds_left is None:
+            return math.inf
+        seconds = self._budget.seconds_left(trials)
+        if seconds <= 0 or not self._epoch_seconds:
+            return 0.0 if seconds <= 0 else math.inf
+        # The oldest may always go on: it alone is an epoch too late at most.
+        return max(1.0, seconds / self._epoch_seconds)
 
     def _attributes(self, attempt: _Attempt, fitted: Fitted) -> dict[str, Any]:
         """What every ended trial carries."""

@@ -69,14 +69,16 @@ class Setup:
             )
         from tunekit.vectorized import VectorizedEngine
 
-        engine = VectorizedEngine(
-            *data, len(table.classes), config.accelerator, threads
-        )
+        return VectorizedEngine(*data, len(table.classes), config.accelerator, threads)
+
+    def expect(self, engine: Engine) -> None:
+        """Tell an engine how much is to come, so that it can make ready."""
+        config = self.config
         most = [config.budget_epochs] if config.budget_epochs else []
         most += [config.n_trials * config.max_epochs] if config.n_trials else []
         # A half of them, because weak trials are stopped early.
-        engine.expect(self.default_recipe(), min(most, default=0) // 2)
-        return engine
+        epochs = min(most, default=0) // 2
+        engine.expect(self.default_recipe(), epochs, config.in_flight or 1)
 
     def open(self) -> Store:
         """The study in its folder, with the sampler and pruner that options name."""
