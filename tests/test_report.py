@@ -256,6 +256,29 @@ def test_of_equal_trials_the_first_is_the_best(tmp_path: Path) -> None:
     assert report["history"] == [[1, 0.7], [2, 0.5]]
 
 
+def test_history_counts_epochs_in_the_order_of_the_work(tmp_path: Path) -> None:
+    """Two more trials, open at once: what one comes to late is not told early."""
+    folder = make_study(tmp_path / "s", [[0.9, 0.8]], final=False)
+    study = optuna.load_study(
+        study_name="s",
+        storage=JournalStorage(JournalFileBackend(str(folder / "journal.log"))),
+    )
+    one, other = study.ask(), study.ask()
+    for epoch, losses in enumerate([(0.7, 0.75), (0.6, 0.5), (0.4, 0.45)], start=1):
+        one.report(losses[0], epoch)
+        other.report(losses[1], epoch)
+    for trial in (one, other):
+        study.tell(trial, state=TrialState.PRUNED)
+    assert build(folder)["history"] == [
+        [1, 0.9],
+        [2, 0.8],
+        [3, 0.7],
+        [5, 0.6],
+        [6, 0.5],
+        [7, 0.4],
+    ]
+
+
 def test_a_trial_still_running_counts_with_human_values(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "open", [[0.7]], final=False)
     study = optuna.load_study(
