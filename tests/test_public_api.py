@@ -84,7 +84,7 @@ def test_the_scales_and_errors_load_neither_torch_nor_optuna():
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
 
 
-@pytest.mark.parametrize("module", ["trial", "feed", "threads", "errors"])
+@pytest.mark.parametrize("module", ["trial", "feed", "machine", "errors"])
 def test_words_that_all_floors_share_cost_nothing(module):
     code = (
         f"import sys, tunekit.{module}\nprint([m for m in {HEAVY} if m in sys.modules])"

@@ -24,11 +24,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tunekit.errors import ConfigError
 from tunekit.feed import one_by_one
+from tunekit.machine import MANY_THREADS_FLOPS, device_of, threads
 from tunekit.module import lit_mlp
 from tunekit.seeds import torch_generator
-from tunekit.threads import MANY_THREADS_FLOPS, threads
 from tunekit.trial import Feed, Fitted, Metrics, OnEpoch, Recipe, Run
 
 __all__ = ["Batches", "LightningEngine"]
@@ -127,14 +126,8 @@ class LightningEngine:
         # Not left to the first run, whose time this would seem to be.
         importlib.import_module(_PACKAGE)
         self.threads = threads or torch.get_num_threads()
-        if accelerator == "auto":
-            accelerator = "gpu" if torch.cuda.is_available() else "cpu"
-        if accelerator == "gpu" and not torch.cuda.is_available():
-            raise ConfigError(
-                "accelerator gpu needs a CUDA device, got none; use --accelerator cpu"
-            )
-        self.accelerator = accelerator
-        self.device = torch.device("cuda" if accelerator == "gpu" else "cpu")
+        self.device = torch.device(device_of(accelerator))
+        self.accelerator = "gpu" if self.device.type == "cuda" else "cpu"
         self.n_classes = n_classes
         self._train = self._to_device(x_train, y_train)
         self._valid = self._to_device(x_valid, y_valid)

@@ -358,12 +358,13 @@ class _Job:
 
     def _search_beside(self, store: Store, screen: Screen, n_workers: int) -> None:
         """Watch worker processes until they are done."""
+        from tunekit.machine import cores
         from tunekit.workers import Worker, stop
 
         self.setup.board()
         until = self._search_until
         extra = {} if until is None else {"until": str(until)}
-        threads = max(1, (os.cpu_count() or 1) // n_workers)
+        threads = max(1, cores() // n_workers)
         seen = {t.number for t in store.trials() if t.state.is_finished()}
         workers: list[Worker] = []
         try:

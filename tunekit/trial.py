@@ -99,7 +99,7 @@ class Metrics:
     val_score: float
     lr: float
     seconds: float
-    """Wall time of the epoch, validation included."""
+    """Time of the epoch with its validation; its share, where runs train at once."""
 
 
 OnEpoch = Callable[[int, Metrics], bool]

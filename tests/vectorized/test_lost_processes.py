@@ -91,6 +91,11 @@ class Losses:
                 self.lost += 1
                 helper._process.kill()
                 helper._process.wait()
+                # An answer that had come already is lost with it, however quick it was.
+                if original.__name__ == "_receive":
+                    while helper._answers.get(timeout=60) is not None:
+                        pass
+                    helper._answers.put(None)
             return original(helper, *args)
 
         return lossy

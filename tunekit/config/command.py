@@ -156,7 +156,7 @@ def _parser() -> Parser:
         help="auto, vectorized (many trials as one\nnetwork) or lightning [auto]",
     )
     machine.add_argument(
-        "--workers", metavar="N", help="processes that train at once [1]"
+        "--workers", metavar="N", help="processes that search at once [1]"
     )
     machine.add_argument("--in-flight", metavar="N", help="trials open at once [8]")
     machine.add_argument(

@@ -83,7 +83,7 @@ class Config:
     workers: int = 1
     """Processes that train at once."""
     in_flight: int | None = None
-    """Trials open at once; 8, or as many as workers if that is more, when None."""
+    """Trials open at once (in a Trainer, one); 8, or as many as workers, when None."""
     accelerator: str = "auto"
     """``cpu``, ``gpu``, or ``auto``: a GPU if there is one."""
     seed: int = 0

@@ -8,18 +8,18 @@ decided by measurement (two cores, float32, 64 random configurations on the digi
   matrix a layer; each trial multiplies its own part. With widths drawn from 16 to 128,
   one padded, batched product takes two to three times as long as the single ones; with
   equal widths it saves a fifth.
-- *Without autograd.* A step written out over plain tensors takes a third of the time of
-  the same step through autograd and an optimizer object.
+- *Without autograd.* Where networks are small, a step written out over plain tensors
+  takes a third of the time of the same step through autograd and an optimizer object.
 - *One batch size a stack*, since trials of one batch size take their steps together.
   One trial a stack takes 1.3 to 1.6 times as long where networks are small. Beyond
-  2**16 entries a layer the cache takes back what fewer calls save; so small trials do
-  not wait for large ones longer than for an epoch.
+  2**16 entries a layer fewer calls save nothing more, so stacks end there, and memory
+  does not grow with the trials that are open.
 - *Processes, not threads.* Two Python threads wait for each other: 1.3 times slower
   than one where networks are small, 1.2 times faster by default widths; two processes
   are 1.6 and 1.9 times faster. Threads inside an operation pay only in a large network
   that is alone.
-- *Dropout's masks by 32-bit words of NumPy*, many steps at once: ten times faster than
-  64-bit words by torch's operations, which a GPU uses.
+- *Dropout's masks by 32-bit words of NumPy*, many steps at once: two to three times
+  faster than 64-bit words by torch's operations, which a GPU uses.
 - *Single precision.* bfloat16 products take about half the time, but no recipe would
   come to the same curve as in a Trainer. Nor is anything compiled: a step is new for
   every set of trials, and compiling takes longer than most studies.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tunekit.errors import TunekitError
 from tunekit.feed import train_together
-from tunekit.threads import cores
+from tunekit.machine import cores, device_of
 from tunekit.trial import (
     Feed,
     Fitted,
@@ -22,8 +22,7 @@ from tunekit.trial import (
 )
 from tunekit.vectorized.member import expected_seconds
 from tunekit.vectorized.remote import LostError, RemoteShard
-from tunekit.vectorized.shard import Outcome as _Outcome
-from tunekit.vectorized.shard import Shard, device_of
+from tunekit.vectorized.shard import Outcome, Shard
 
 __all__ = ["VectorizedEngine"]
 
@@ -118,7 +117,7 @@ class VectorizedEngine:
             slots: Open runs at once.
         """
         opened: list[_Open] = []
-        results: list[tuple[_Open, _Outcome]] = []
+        results: list[tuple[_Open, Outcome]] = []
         try:
             while True:
                 with feed.turn():
@@ -196,7 +195,7 @@ class VectorizedEngine:
         long = sum(o.work for o in opened) > _START_SECONDS
         return [self._here, *[h for h in self._helpers if long or h.is_ready]]
 
-    def _round(self, opened: list[_Open]) -> list[tuple[_Open, _Outcome]]:
+    def _round(self, opened: list[_Open]) -> list[tuple[_Open, Outcome]]:
         """One epoch of every open run, or of those alone that are behind."""
         self._balance(opened)
         for o in opened:
@@ -207,7 +206,7 @@ class VectorizedEngine:
         behind = [o for o in opened if o.epoch < o.run.reached]
         chosen = behind or opened
         aims = [o.epoch + 1 for o in chosen]
-        found: dict[str, _Outcome] = {}
+        found: dict[str, Outcome] = {}
         busy = []
         for helper in [h for h in self._helpers if any(o.shard is h for o in chosen)]:
             try:
@@ -239,7 +238,7 @@ class VectorizedEngine:
             results.append((o, outcome))
         return results
 
-    def _catch_up(self, o: _Open, epoch: int) -> _Outcome:
+    def _catch_up(self, o: _Open, epoch: int) -> Outcome:
         """Train a run alone, here, to an epoch; what came of that epoch."""
         while True:
             outcome = self._here.advance([o.run.key])[o.run.key]
@@ -250,7 +249,7 @@ class VectorizedEngine:
                 return outcome
 
     def _tell(
-        self, feed: Feed, opened: list[_Open], results: list[tuple[_Open, _Outcome]]
+        self, feed: Feed, opened: list[_Open], results: list[tuple[_Open, Outcome]]
     ) -> None:
         """Tell a round's epochs, and close the runs that end with it."""
         heard: list[tuple[_Open, Heard]] = []
@@ -317,6 +316,9 @@ class VectorizedEngine:
                 for shard in (most, least):
                     if isinstance(shard, RemoteShard):
                         self._lose(shard, opened)
+                return
+            except Exception:
+                # No memory for it there, or on the way: it stays where it is.
                 return
             moved.shard = least
 

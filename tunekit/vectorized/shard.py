@@ -15,20 +15,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tunekit.errors import ConfigError
-from tunekit.threads import threads
+from tunekit.machine import threads
 from tunekit.trial import Fitted, Metrics, Run
 from tunekit.vectorized.member import Member, State
 from tunekit.vectorized.stack import Rows, Stack
 
-__all__ = ["Outcome", "Shard", "device_of"]
+__all__ = ["Outcome", "Shard"]
 
 Outcome = tuple[Metrics, bool] | Exception
 """An epoch's metrics, and whether the run is over; or why it failed."""
 
 _CPU_ENTRIES = 2**16
 """Rows times columns of a layer in one stack: 256 kB in single precision. Measured
-between 2**13 and no limit: the calls saved by larger stacks are lost to the cache."""
+between 2**13 and no limit: larger stacks save nothing more."""
 _GPU_ENTRIES = 2**24
 _MEMORY_SHARE = 0.5
 """Of the memory that is free when a stack is built, at most this much is planned."""
@@ -219,18 +218,3 @@ def _free_bytes(device: torch.device) -> float:
     except (OSError, KeyError, ValueError):
         # Where the system does not say, running out is still noticed.
         return float("inf")
-
-
-def device_of(accelerator: str) -> str:
-    """``cpu`` or ``cuda``.
-
-    Raises:
-        ConfigError: If a GPU is asked for and there is none.
-    """
-    if accelerator == "auto":
-        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError(
-            "accelerator gpu needs a CUDA device, got none; use --accelerator cpu"
-        )
-    return "cuda" if accelerator == "gpu" else "cpu"

@@ -1,4 +1,4 @@
-"""Threads: as many as asked for, and as many as before afterwards."""
+"""Cores, threads and devices: as many as asked for, and as there were afterwards."""
 
 import os
 import subprocess
@@ -7,7 +7,8 @@ import sys
 import pytest
 import torch
 
-from tunekit.threads import cores, threads
+from tunekit.errors import ConfigError
+from tunekit.machine import cores, device_of, threads
 
 
 def test_there_are_as_many_cores_as_this_process_may_use():
@@ -21,7 +22,7 @@ def test_a_process_bound_to_one_core_has_one():
     core = min(os.sched_getaffinity(0))
     code = (
         f"import os; os.sched_setaffinity(0, {{{core}}})\n"
-        "from tunekit.threads import cores; print(cores())"
+        "from tunekit.machine import cores; print(cores())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -50,3 +51,15 @@ def test_threads_are_as_before_after_an_error():
     with pytest.raises(ZeroDivisionError), threads(2):
         raise ZeroDivisionError
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_device_by_name(monkeypatch, there):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert device_of("cpu") == "cpu"
+    assert device_of("auto") == ("cuda" if there else "cpu")
+    if there:
+        assert device_of("gpu") == "cuda"
+    else:
+        with pytest.raises(ConfigError, match="needs a CUDA device, got none"):
+            device_of("gpu")

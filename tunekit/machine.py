@@ -1,0 +1,64 @@
+"""What there is to train on: cores, threads, a GPU or none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from tunekit.errors import ConfigError
+
+__all__ = ["MANY_THREADS_FLOPS", "cores", "device_of", "threads"]
+
+MANY_THREADS_FLOPS = 3e8
+"""Arithmetic of a training step from which more than one thread pays.
+
+Below it, threads wait for each other longer than they work; on a busy machine, far
+longer.
+"""
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def threads(n: int) -> Iterator[None]:
+    """So many threads for torch's operations, and as many as before afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def device_of(accelerator: str) -> str:
+    """The device that an accelerator names: ``cpu`` or ``cuda``.
+
+    Args:
+        accelerator: ``cpu``, ``gpu``, or ``auto``: a GPU if there is one.
+
+    Raises:
+        ConfigError: If a GPU is asked for and there is none.
+
+    Example:
+        >>> device_of("cpu")
+        'cpu'
+    """
+    import torch
+
+    if accelerator == "cpu" or (
+        accelerator == "auto" and not torch.cuda.is_available()
+    ):
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            "accelerator gpu needs a CUDA device, got none; use --accelerator cpu"
+        )
+    return "cuda"
