@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from tunekit import machine
 from tunekit.errors import ConfigError
 from tunekit.machine import cores, device_of, threads
 
@@ -56,6 +57,7 @@ def test_threads_are_as_before_after_an_error():
 @pytest.mark.parametrize("there", [False, True])
 def test_a_device_by_name(monkeypatch, there):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(machine, "_GPU_FILES", ("null",))  # a file there is in /dev
     assert device_of("cpu") == "cpu"
     assert device_of("auto") == ("cuda" if there else "cpu")
     if there:
@@ -63,3 +65,19 @@ def test_a_device_by_name(monkeypatch, there):
     else:
         with pytest.raises(ConfigError, match="needs a CUDA device, got none"):
             device_of("gpu")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drivers have files in /dev")
+def test_without_a_driver_torch_is_not_even_asked(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(machine, "_GPU_FILES", ("none-such",))
+    assert device_of("auto") == "cpu"
+    monkeypatch.setattr(machine, "_GPU_FILES", ("none-such", "null"))
+    assert device_of("auto") == "cuda"
+
+
+@pytest.mark.parametrize(("platform", "known"), [("darwin", "cpu"), ("win32", "cuda")])
+def test_elsewhere_torch_knows(monkeypatch, platform, known):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert device_of("auto") == known

@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from tunekit.errors import ConfigError
-from tunekit.mlp import MLP, Dropout, hidden_widths, parameter_count
+from tunekit.mlp import MLP, Dropout
 from tunekit.seeds import keep_mask
+from tunekit.sizes import hidden_widths, parameter_count
 from tunekit.trial import ACTIVATIONS, SHAPES, Recipe
 
 EPS, MOMENTUM = 1e-5, 0.1

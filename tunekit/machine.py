@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from tunekit.errors import ConfigError
 
@@ -16,6 +18,8 @@ MANY_THREADS_FLOPS = 3e8
 Below it, threads wait for each other longer than they work; on a busy machine, far
 longer.
 """
+_GPU_FILES = ("nvidiactl", "nvidia0", "nvhost-gpu", "kfd", "dxg")
+"""Drivers' files of the GPUs that torch calls ``cuda``: NVIDIA's, AMD's, WSL's."""
 
 
 def cores() -> int:
@@ -51,14 +55,23 @@ def device_of(accelerator: str) -> str:
         >>> device_of("cpu")
         'cpu'
     """
+    if accelerator == "cpu":
+        return "cpu"
+    if accelerator == "auto" and not _may_have_gpu():
+        return "cpu"
     import torch
 
-    if accelerator == "cpu" or (
-        accelerator == "auto" and not torch.cuda.is_available()
-    ):
+    if torch.cuda.is_available():
+        return "cuda"
+    if accelerator == "auto":
         return "cpu"
-    if not torch.cuda.is_available():
-        raise ConfigError(
-            "accelerator gpu needs a CUDA device, got none; use --accelerator cpu"
-        )
-    return "cuda"
+    raise ConfigError(
+        "accelerator gpu needs a CUDA device, got none; use --accelerator cpu"
+    )
+
+
+def _may_have_gpu() -> bool:
+    """False where the system has no driver; to know more takes importing torch."""
+    if sys.platform != "linux":
+        return sys.platform != "darwin"
+    return any(Path(f"/dev/{name}").exists() for name in _GPU_FILES)

@@ -21,9 +21,10 @@ from torch.nn import functional as F
 
 from tunekit.errors import ConfigError, did_you_mean
 from tunekit.seeds import drop_limit, keep_mask
-from tunekit.trial import SHAPES, Recipe
+from tunekit.sizes import hidden_widths
+from tunekit.trial import Recipe
 
-__all__ = ["MLP", "Dropout", "hidden_widths", "parameter_count"]
+__all__ = ["MLP", "Dropout"]
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -31,25 +32,6 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "tanh": nn.Tanh,
 }
-
-
-def hidden_widths(n_layers: int, width: int, shape: str = "block") -> list[int]:
-    """Units of each hidden layer.
-
-    Args:
-        n_layers: Hidden layers.
-        width: Units of the first.
-        shape: ``block`` keeps the width, ``funnel`` halves it from layer to layer.
-
-    Example:
-        >>> hidden_widths(3, 100, "block"), hidden_widths(3, 100, "funnel")
-        ([100, 100, 100], [100, 50, 25])
-    """
-    if shape not in SHAPES:
-        raise ConfigError(f"shape must be one of {', '.join(SHAPES)}, got {shape!r}")
-    if shape == "block":
-        return [width] * n_layers
-    return [max(1, math.ceil(width / 2**layer)) for layer in range(n_layers)]
 
 
 class Dropout(nn.Module):
@@ -131,7 +113,7 @@ class MLP(nn.Module):
             n_classes: Classes, C.
             n_layers: Hidden layers; 0 is softmax regression.
             width: Units of the first hidden layer.
-            shape: ``block`` or ``funnel``, see :func:`hidden_widths`.
+            shape: ``block`` or ``funnel``, see :func:`tunekit.sizes.hidden_widths`.
             activation: ``relu``, ``silu``, ``gelu`` or ``tanh``.
             dropout: Probability of leaving a hidden unit out, in [0, 1).
             generator: Draws the initial weights (CPU); torch's global one when None.
@@ -202,16 +184,3 @@ class _Linear(nn.Linear):
 
     def reset_parameters(self) -> None:
         """Nothing: :meth:`MLP.reset_parameters` draws them."""
-
-
-def parameter_count(recipe: Recipe, n_inputs: int, n_classes: int) -> tuple[int, int]:
-    """Parameters and hidden units of a recipe's network, without building it.
-
-    Example:
-        >>> parameter_count(Recipe(n_layers=1, width=4), 3, 2)
-        (30, 4)
-    """
-    widths = hidden_widths(recipe.n_layers, recipe.width, recipe.shape)
-    sizes = [n_inputs, *widths]
-    weights = sum(a * b for a, b in zip(sizes, widths, strict=False))
-    return weights + 2 * sum(widths) + (sizes[-1] + 1) * n_classes, sum(widths)

@@ -214,6 +214,13 @@ class _Job:
 
     def run(self) -> Result:
         """Search, judge, report; or say that all this is done."""
+        try:
+            return self._run()
+        finally:
+            if self._engine is not None:
+                self._engine.close()
+
+    def _run(self) -> Result:
         from tunekit.files import allow_many
         from tunekit.store import Store, check_same, settings_of
 
@@ -225,7 +232,7 @@ class _Job:
             check_same(folder, settings, described)
             before = settings_of(folder)
         else:
-            self._engine = self.setup.engine()  # refuses before anything is written
+            self._expect()  # refuses before anything is written
             Store.create(folder, settings, described)
         store = self.setup.open()
         self._seconds_before = store.study.user_attrs.get("seconds", 0.0)
@@ -244,16 +251,25 @@ class _Job:
                 if not store.study.user_attrs.get("finished"):
                     self._note_seconds(store)  # else the report would say another time
             store.release_all()
-            if self._engine is not None:
-                self._engine.close()
         return self._finished(store)
 
     @property
     def engine(self) -> Engine:
-        """What trains; made when first asked for, because that imports torch."""
+        """What trains; made when first asked for, because that may import torch."""
         if self._engine is None:
             self._engine = self.setup.engine()
         return self._engine
+
+    def _expect(self) -> None:
+        """Make ready to search; early, so that what helps us imports torch as we do."""
+        if self._n_workers == 1:
+            self.setup.expect(self.engine)
+
+    @property
+    def _n_workers(self) -> int:
+        """Processes that search: no more than trials may be in flight."""
+        config = self.config
+        return min(config.workers, config.in_flight or config.workers)
 
     def _work(self, store: Store) -> None:
         """Search, judge the winner, report."""
@@ -263,6 +279,7 @@ class _Job:
         from tunekit.trial import Recipe
         from tunekit.winner import crown
 
+        self._expect()
         self._keep_time()
         budget = self.setup.budget(self._search_until)
         left = None if self._search_until is None else self._search_until - time.time()
@@ -330,12 +347,9 @@ class _Job:
 
         from tunekit.workers import work
 
-        workers = min(self.config.workers, self.config.in_flight or self.config.workers)
-        if workers > 1 and budget.may_start(store.trials()):
-            self._search_beside(store, screen, workers)
+        if self._n_workers > 1 and budget.may_start(store.trials()):
+            self._search_beside(store, screen, self._n_workers)
         board = self.setup.board()
-        if workers == 1:
-            self.setup.expect(self.engine)
         while True:
             # With one worker this is the search; after several, whatever one of them
             # left; beside another command on this study, what that one still trains.

@@ -185,8 +185,10 @@ class Engine(Protocol):
     """What trains runs."""
 
     name: str
-    trouble: str
-    """What went wrong though nothing was lost, such as a process that ended; or ""."""
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong though nothing was lost, as a process that ended; or ""."""
 
     def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
         """Train until the horizon, the patience, a non-finite loss or a "no"."""

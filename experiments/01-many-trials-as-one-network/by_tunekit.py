@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 
 from tunekit.budget import Budget
 from tunekit.config import Config
@@ -26,6 +25,7 @@ from tunekit.data import Table
 from tunekit.search import SeededSampler, pruner
 from tunekit.store import Store
 from tunekit.trial import Recipe
+from tunekit.vectorized import VectorizedEngine
 from tunekit.workers import work
 from tunekit.workers.setup import Setup
 
@@ -42,7 +42,7 @@ def search(
 
     Args:
         job: A load as :func:`loads.prepare` wrote it.
-        make: Builds what trains all trials of a table; the clock is running.
+        make: Builds what trains all trials of a table; before the clock runs.
         accelerator: ``cpu`` or ``gpu``.
         out: Where the study folder is made.
         in_flight: Trials open at once; as many as there are when None.
@@ -72,11 +72,11 @@ def search(
         first=[space.to_stored(params) for params in job["params"]],
         distributions=[space.distributions(params) for params in job["params"]],
     )
-    began = time.perf_counter()
-    Store.create(config.folder, setup.settings, setup.table.describe())
-    store = Store(config.folder, sampler, pruner("none", epochs))
     engine = make(setup.table)
     try:
+        began = time.perf_counter()
+        Store.create(config.folder, setup.settings, setup.table.describe())
+        store = Store(config.folder, sampler, pruner("none", epochs))
         work(
             store,
             engine,
@@ -93,23 +93,23 @@ def search(
 
 def main(name: str, job: dict[str, Any], accelerator: str, out: str) -> dict[str, Any]:
     """Search a load with the engine of this name."""
-    module = "tunekit.vectorized" if name == "vectorized" else "tunekit.fit"
-    class_name = "VectorizedEngine" if name == "vectorized" else "LightningEngine"
-    if name == "lightning":
-        # What the engine imports is imported before the clock starts.
-        importlib.import_module("pytorch_lightning")
-    engine = getattr(importlib.import_module(module), class_name)
-    if accelerator == "gpu":
-        torch.zeros(1, device="cuda")
 
     def make(table: Table) -> Any:
         arrays = (table.x_train, table.y_train, table.x_valid, table.y_valid)
-        made = engine(*arrays, len(table.classes), accelerator)
-        if name == "vectorized":
-            # As a study does, which knows how much is to come.
-            n = len(job["params"])
-            made.expect(Recipe(), n * job["epochs"], n)
-        return made
+        n_classes = len(table.classes)
+        if accelerator == "gpu":
+            importlib.import_module("torch").zeros(1, device="cuda")
+        if name == "lightning":
+            importlib.import_module("pytorch_lightning")
+            fit = importlib.import_module("tunekit.fit")
+            return fit.LightningEngine(*arrays, n_classes, accelerator)
+        engine = VectorizedEngine(*arrays, n_classes, accelerator)
+        # As a study does, which knows how much is to come: a second process starts
+        # and imports what we import now.
+        n = len(job["params"])
+        engine.expect(Recipe(), n * job["epochs"], n)
+        importlib.import_module("tunekit.vectorized.shard")
+        return engine
 
     in_flight = None if name == "vectorized" else 1
     return search(job, make, accelerator=accelerator, out=out, in_flight=in_flight)

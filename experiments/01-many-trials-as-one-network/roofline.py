@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tunekit.mlp import hidden_widths
+from tunekit.sizes import hidden_widths
 from tunekit.trial import Recipe
 
 __all__ = ["best_seconds", "floor_seconds", "layers", "measure", "steps"]

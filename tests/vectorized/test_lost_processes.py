@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunekit.vectorized import VectorizedEngine, engine, remote
+from tunekit.vectorized import VectorizedEngine, crew, remote
 from tunekit.vectorized.remote import LostError, RemoteShard, receive, send
 from tunekit.vectorized.shard import Shard
 
@@ -67,7 +67,7 @@ class Losses:
         self._patch = pytest.MonkeyPatch()
 
     def __enter__(self):
-        self._patch.setattr(engine, "_HELP_SECONDS", 0.0)
+        self._patch.setattr(crew, "_HELP_SECONDS", 0.0)
         self._patch.setattr(remote.subprocess, "Popen", Pretended)
         for name in ("_send", "_receive"):
             original = getattr(RemoteShard, name)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tunekit.vectorized import VectorizedEngine, engine, remote
+from tunekit.vectorized import VectorizedEngine, crew, remote, shard
 from tunekit.vectorized.remote import LostError, RemoteShard
 
 from .conftest import NARROW, SMALL_RUNS, Told, alone, assert_same, figures
@@ -20,7 +20,7 @@ RUNS = SMALL_RUNS[:12]
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     """However little there is to do, help is called."""
-    monkeypatch.setattr(engine, "_HELP_SECONDS", 0.0)
+    monkeypatch.setattr(crew, "_HELP_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def started(monkeypatch):
 def trained(monkeypatch):
     """Which process each run's epochs were trained in: keys by the shard's class."""
     found = {"here": set(), "there": set()}
-    advance, start = engine.Shard.advance, RemoteShard.start
+    advance, start = shard.Shard.advance, RemoteShard.start
 
     def here(self, keys):
         keys = list(keys)
@@ -56,7 +56,7 @@ def trained(monkeypatch):
         found["there"] |= set(keys)
         start(self, keys)
 
-    monkeypatch.setattr(engine.Shard, "advance", here)
+    monkeypatch.setattr(shard.Shard, "advance", here)
     monkeypatch.setattr(RemoteShard, "start", there)
     return found
 
@@ -79,10 +79,10 @@ def waits_for_help(trains, at="turned", after=1):
         count[0] += what == at
         if count[0] == after and what == at:
             deadline = time.monotonic() + 60
-            while not all(helper.is_ready for helper in trains._helpers):
+            while not all(helper.is_ready for helper in trains._crew.helpers):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-            assert trains._helpers
+            assert trains._crew.helpers
 
     return before
 
@@ -201,13 +201,30 @@ def test_interrupted_it_leaves_no_process_and_can_be_used_again(started):
 
 
 def test_what_is_over_soon_is_trained_without_help(started, monkeypatch):
-    monkeypatch.setattr(engine, "_HELP_SECONDS", 1e6)
+    monkeypatch.setattr(crew, "_HELP_SECONDS", 1e6)
     trains = two()
     trains.train_all(Told(RUNS), 12)
-    monkeypatch.setattr(engine, "_HELP_SECONDS", 0.0)
+    monkeypatch.setattr(crew, "_HELP_SECONDS", 0.0)
     trains.train(RUNS[0], lambda epoch, metrics: True)  # one run needs no two
     assert started == []
     trains.close()
+
+
+def test_help_starts_before_torch_is_imported_and_imports_it_meanwhile():
+    code = """
+import sys
+import numpy as np
+from tunekit.trial import Recipe
+from tunekit.vectorized import VectorizedEngine
+x, y = np.eye(4, dtype=np.float32).repeat(8, 0), np.arange(4).repeat(8)
+engine = VectorizedEngine(x, y, x, y, 4, "cpu", processes=2)
+engine.expect(Recipe(), 10**6, 2)
+assert len(engine._crew.helpers) == 1
+assert "torch" not in sys.modules
+engine.close()
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
 # --- The other process --------------------------------------------------------------

@@ -11,12 +11,14 @@ decided by measurement (two cores, float32, 64 random configurations on the digi
 - *Without autograd.* Where networks are small, a step written out over plain tensors
   takes a third of the time of the same step through autograd and an optimizer object.
 - *One batch size a stack*, since trials of one batch size take their steps together.
-  One trial a stack takes 1.3 to 1.6 times as long where networks are small. Beyond
-  2**16 entries a layer fewer calls save nothing more, so stacks end there, and memory
-  does not grow with the trials that are open.
+  One trial a stack takes 1.3 to 1.6 times as long where networks are small, and a tenth
+  less where they are large, because weights, gradients and moments stay in the cache
+  from step to step. So stacks end at 2**16 entries a layer or 2**18 parameters: fewer
+  calls save nothing more there, and memory does not grow with the trials that are open.
 - *Processes, not threads.* Two Python threads wait for each other: 1.3 times slower
   than one where networks are small, 1.2 times faster by default widths; two processes
-  are 1.6 and 1.9 times faster. Threads inside an operation pay only in a large network
+  are 1.6 and 1.9 times faster. The second imports torch while the first does, so it
+  is there from the start. Threads inside an operation pay only in a large network
   that is alone.
 - *Dropout's masks by 32-bit words of NumPy*, many steps at once: two to three times
   faster than 64-bit words by torch's operations, which a GPU uses.
@@ -28,6 +30,6 @@ What one trial comes to does not depend on any of this, not in its last bit.
 """
 
 from tunekit.vectorized.engine import VectorizedEngine
-from tunekit.vectorized.member import State
+from tunekit.vectorized.state import State
 
 __all__ = ["State", "VectorizedEngine"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,37 +10,15 @@ from numpy.typing import NDArray
 from tunekit.errors import TunekitError
 from tunekit.feed import train_together
 from tunekit.machine import cores, device_of
-from tunekit.trial import (
-    Feed,
-    Fitted,
-    Heard,
-    OnEpoch,
-    Recipe,
-    Run,
-)
-from tunekit.vectorized.member import expected_seconds
-from tunekit.vectorized.remote import LostError, RemoteShard
-from tunekit.vectorized.shard import Outcome, Shard
+from tunekit.sizes import expected_seconds
+from tunekit.trial import Feed, Fitted, Heard, OnEpoch, Recipe, Run
+from tunekit.vectorized.crew import Crew, Open
+from tunekit.vectorized.remote import LostError
+
+if TYPE_CHECKING:
+    from tunekit.vectorized.shard import Outcome
 
 __all__ = ["VectorizedEngine"]
-
-_HELP_SECONDS = 1.0
-"""Expected training from which a second process pays: it takes as long to start."""
-_START_SECONDS = 3.0
-"""A round that takes longer waits for a process to start, rather than go without."""
-_UNEVEN = 0.1
-"""How much less than the busiest process another may have to do."""
-
-
-@dataclass
-class _Open:
-    """An open run: where it is trained, and what was told of it."""
-
-    run: Run
-    shard: Shard | RemoteShard
-    work: float
-    epoch: int = 0
-    told: int = 0
 
 
 class VectorizedEngine:
@@ -89,13 +65,14 @@ class VectorizedEngine:
         device = device_of(accelerator)
         if processes is None:
             processes = (threads or cores()) if device == "cpu" else 1
-        self._processes = processes
-        self._data = (x_train, y_train, x_valid, y_valid, n_classes, device)
-        self._n_rows = len(y_train)
-        self._shape = (x_train.shape[1], n_classes)
-        self._here = Shard(*self._data)
-        self._helpers: list[RemoteShard] = []
-        self.trouble = ""
+        data = (x_train, y_train, x_valid, y_valid, n_classes, device)
+        self._sizes = (x_train.shape[1], n_classes, len(y_train))
+        self._crew = Crew(data, processes)
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong with other processes, in words; empty when nothing did."""
+        return self._crew.trouble
 
     def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
         """Train one run to its end; see :class:`tunekit.trial.Engine`."""
@@ -116,8 +93,9 @@ class VectorizedEngine:
             feed: Where runs come from; see :class:`tunekit.trial.Feed`.
             slots: Open runs at once.
         """
-        opened: list[_Open] = []
-        results: list[tuple[_Open, Outcome]] = []
+        opened: list[Open] = []
+        results: list[tuple[Open, Outcome]] = []
+        self._crew.make_ready()  # takes a while the first time: not in a feed's turn
         try:
             while True:
                 with feed.turn():
@@ -129,34 +107,32 @@ class VectorizedEngine:
                 results = self._round(opened)
         finally:
             if opened:  # interrupted: what was open is not ours any more
-                self.close()
-                self._here = Shard(*self._data)
+                self._crew.forget()
 
     def close(self) -> None:
         """End the other processes."""
-        while self._helpers:
-            self._helpers.pop().close()
+        self._crew.close()
 
-    def _open(self, run: Run, opened: list[_Open], feed: Feed, slots: int) -> None:
+    def _open(self, run: Run, opened: list[Open], feed: Feed, slots: int) -> None:
         """Open a run where there is least to do."""
         try:
             work = self._seconds(run.recipe)
             if opened:
                 expected = sum(o.work * o.run.max_epochs for o in opened)
-                self._get_help(expected + work * run.max_epochs, slots)
-            shard = self._place(run, opened)
+                self._crew.get_help(expected + work * run.max_epochs, slots)
+            shard = self._crew.place(run, opened)
             try:
                 shard.open(run)
             except LostError:
-                self._lose(shard, opened)
-                shard = self._here
+                self._crew.lose(shard, opened)
+                shard = self._crew.here
                 shard.open(run)
         except TunekitError:
             raise
         except Exception as error:
             feed.fail(run, error)
         else:
-            opened.append(_Open(run, shard, work))
+            opened.append(Open(run, shard, work))
 
     def expect(self, recipe: Recipe, epochs: int, slots: int) -> None:
         """Say what is to come, so that other processes can start before it does.
@@ -166,38 +142,11 @@ class VectorizedEngine:
             epochs: Epochs in all.
             slots: Open runs at once: more processes would have nothing to do.
         """
-        self._get_help(self._seconds(recipe) * epochs, slots)
+        self._crew.get_help(self._seconds(recipe) * epochs, slots)
 
-    def _get_help(self, seconds: float, slots: int) -> None:
-        """Start the other processes, once there is enough to do for them."""
-        missing = min(self._processes, slots) - 1 - len(self._helpers)
-        if missing < 1 or self.trouble or seconds < _HELP_SECONDS:
-            return
-        try:
-            for _ in range(missing):
-                self._helpers.append(RemoteShard(self._data))
-        except OSError as error:
-            self.trouble = f"no further training process could be started: {error}"
-
-    def _place(self, run: Run, opened: Sequence[_Open]) -> Shard | RemoteShard:
-        """The process that has least to do; rather one with runs of its batch size."""
-
-        def busy(shard: Shard | RemoteShard) -> float:
-            theirs = [o for o in opened if o.shard is shard]
-            size = run.recipe.batch_size
-            alike = any(o.run.recipe.batch_size == size for o in theirs)
-            return sum(o.work for o in theirs) * (0.9 if alike else 1.0)
-
-        return min(self._ready(opened), key=busy)
-
-    def _ready(self, opened: Sequence[_Open]) -> list[Shard | RemoteShard]:
-        """The processes that can train, or are worth waiting for."""
-        long = sum(o.work for o in opened) > _START_SECONDS
-        return [self._here, *[h for h in self._helpers if long or h.is_ready]]
-
-    def _round(self, opened: list[_Open]) -> list[tuple[_Open, Outcome]]:
+    def _round(self, opened: list[Open]) -> list[tuple[Open, Outcome]]:
         """One epoch of every open run, or of those alone that are behind."""
-        self._balance(opened)
+        self._crew.balance(opened)
         for o in opened:
             if o.epoch < o.told:  # its process was lost
                 outcome = self._catch_up(o, o.told)
@@ -208,23 +157,25 @@ class VectorizedEngine:
         aims = [o.epoch + 1 for o in chosen]
         found: dict[str, Outcome] = {}
         busy = []
-        for helper in [h for h in self._helpers if any(o.shard is h for o in chosen)]:
+        for helper in [
+            h for h in self._crew.helpers if any(o.shard is h for o in chosen)
+        ]:
             try:
                 helper.start([o.run.key for o in chosen if o.shard is helper])
                 busy.append(helper)
             except LostError:
-                self._lose(helper, opened)
+                self._crew.lose(helper, opened)
         ours = [
             o.run.key
             for o, aim in zip(chosen, aims, strict=True)
-            if o.shard is self._here and o.epoch == aim - 1
+            if o.shard is self._crew.here and o.epoch == aim - 1
         ]
-        found.update(self._here.advance(ours))
+        found.update(self._crew.here.advance(ours))
         for helper in busy:
             try:
                 found.update(helper.wait())
             except LostError:
-                self._lose(helper, opened)
+                self._crew.lose(helper, opened)
         results = []
         for o, aim in zip(chosen, aims, strict=True):
             if o.run.key in found:
@@ -238,10 +189,10 @@ class VectorizedEngine:
             results.append((o, outcome))
         return results
 
-    def _catch_up(self, o: _Open, epoch: int) -> Outcome:
+    def _catch_up(self, o: Open, epoch: int) -> Outcome:
         """Train a run alone, here, to an epoch; what came of that epoch."""
         while True:
-            outcome = self._here.advance([o.run.key])[o.run.key]
+            outcome = self._crew.here.advance([o.run.key])[o.run.key]
             if isinstance(outcome, Exception):
                 return outcome
             o.epoch += 1
@@ -249,11 +200,11 @@ class VectorizedEngine:
                 return outcome
 
     def _tell(
-        self, feed: Feed, opened: list[_Open], results: list[tuple[_Open, Outcome]]
+        self, feed: Feed, opened: list[Open], results: list[tuple[Open, Outcome]]
     ) -> None:
         """Tell a round's epochs, and close the runs that end with it."""
-        heard: list[tuple[_Open, Heard]] = []
-        failed: list[tuple[_Open, Exception]] = []
+        heard: list[tuple[Open, Heard]] = []
+        failed: list[tuple[Open, Exception]] = []
         for o, outcome in results:
             if isinstance(outcome, TunekitError):
                 raise outcome
@@ -276,63 +227,27 @@ class VectorizedEngine:
             self._drop(o, opened)
             feed.fail(o.run, error)
 
-    def _fitted(self, o: _Open, opened: list[_Open]) -> Fitted:
+    def _fitted(self, o: Open, opened: list[Open]) -> Fitted:
         """What a run has come to, wherever it is."""
         try:
             if o.epoch == o.told:
                 return o.shard.fitted(o.run.key)
         except LostError:
-            self._lose(o.shard, opened)
+            self._crew.lose(o.shard, opened)
         # Its process is gone, now or since another run was asked for.
         outcome = self._catch_up(o, o.told)
         if isinstance(outcome, Exception):
             raise outcome
-        return self._here.fitted(o.run.key)
+        return self._crew.here.fitted(o.run.key)
 
-    def _drop(self, o: _Open, opened: list[_Open]) -> None:
+    def _drop(self, o: Open, opened: list[Open]) -> None:
         """Forget a run."""
         opened.remove(o)
         try:
             o.shard.drop(o.run.key)
         except LostError:
-            self._lose(o.shard, opened)
-
-    def _balance(self, opened: list[_Open]) -> None:
-        """Move runs from the busiest process to the idlest, where that pays."""
-        shards = self._ready(opened)
-        while len(shards) > 1 and len(opened) > 1:
-            loads = [sum(o.work for o in opened if o.shard is s) for s in shards]
-            most = shards[loads.index(max(loads))]
-            least = shards[loads.index(min(loads))]
-            gap = max(loads) - min(loads)
-            fitting = [o for o in opened if o.shard is most and o.work < 0.9 * gap]
-            if not fitting or gap < _UNEVEN * max(loads):
-                return
-            moved = min(fitting, key=lambda o: abs(o.work - gap / 2))
-            try:
-                least.open(moved.run, most.save(moved.run.key))
-                most.drop(moved.run.key)
-            except LostError:
-                for shard in (most, least):
-                    if isinstance(shard, RemoteShard):
-                        self._lose(shard, opened)
-                return
-            except Exception:
-                # No memory for it there, or on the way: it stays where it is.
-                return
-            moved.shard = least
-
-    def _lose(self, helper: Shard | RemoteShard, opened: list[_Open]) -> None:
-        """Go on without a process: its runs are trained again to where they were."""
-        assert isinstance(helper, RemoteShard)
-        said = helper.close()
-        self.trouble = f"a training process ended early: {said or 'no message'}"
-        self._helpers.remove(helper)
-        for o in opened:
-            if o.shard is helper:
-                o.shard, o.epoch = self._here, 0
-                self._here.open(o.run)
+            self._crew.lose(o.shard, opened)
 
     def _seconds(self, recipe: Recipe) -> float:
         """What an epoch of a recipe should take on one core."""
-        return expected_seconds(recipe, *self._shape, self._n_rows)
+        return expected_seconds(recipe, *self._sizes)

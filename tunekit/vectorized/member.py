@@ -9,35 +9,18 @@ epochs taken, and the best epoch so far.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tunekit.mlp import MLP, hidden_widths, parameter_count
+from tunekit.mlp import MLP
 from tunekit.seeds import seed_for, torch_generator
-from tunekit.trial import Fitted, Metrics, Recipe, Run
+from tunekit.sizes import hidden_widths
+from tunekit.trial import Fitted, Metrics, Run
+from tunekit.vectorized.state import State
 
-__all__ = ["Member", "State", "expected_seconds"]
-
-
-@dataclass
-class State:
-    """All that a run needs to go on; CPU tensors and plain numbers.
-
-    Attributes:
-        tensors: ``net.…``, ``first.…``, ``second.…`` (the optimizer's moments) and
-            ``best.…`` (the network after its best epoch), by the network's names.
-        steps: Optimizer steps taken.
-        best_epoch: The epoch (from 1) with the lowest validation loss; 0 when none.
-        curve: The metrics of every epoch so far.
-    """
-
-    tensors: dict[str, Tensor] = field(repr=False)
-    steps: int
-    best_epoch: int
-    curve: list[Metrics]
+__all__ = ["Member"]
 
 
 class Member:
@@ -188,20 +171,6 @@ class Member:
                 counted = name.replace("running_var", "num_batches_tracked")
                 found[counted] = torch.tensor(self.steps)
         return found
-
-
-def expected_seconds(
-    recipe: Recipe, n_inputs: int, n_classes: int, n_rows: int
-) -> float:
-    """Roughly what an epoch takes on one core; only comparisons rest on it.
-
-    Each step has a price of its own, and each row; both grow with the network.
-    """
-    n_params, n_units = parameter_count(recipe, n_inputs, n_classes)
-    steps = max(1, n_rows // recipe.batch_size)
-    a_step = 6e-5 + 1e-9 * n_params + 3e-5 * recipe.n_layers
-    a_row = 8e-11 * n_params + 3e-9 * n_units
-    return steps * a_step + n_rows * a_row
 
 
 def _finite(metrics: Metrics) -> bool:

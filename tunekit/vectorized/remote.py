@@ -18,11 +18,13 @@ import tempfile
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from tunekit.trial import Fitted, Run
-from tunekit.vectorized.member import State
-from tunekit.vectorized.shard import Outcome
+from tunekit.vectorized.state import State
+
+if TYPE_CHECKING:
+    from tunekit.vectorized.shard import Outcome
 
 __all__ = ["LostError", "RemoteShard", "receive", "send"]
 

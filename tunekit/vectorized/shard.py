@@ -1,7 +1,7 @@
 """The open runs of one process, trained in stacks.
 
-Runs with one batch size share a stack, as many as keep a layer's matrices in the cache
-and all of it in memory. A stack lives as long as its runs stay the same; when one ends
+Runs with one batch size share a stack, as many as keep a layer's matrices and the
+parameters in the cache, and all of it in memory. A stack lives as long as its runs stay the same; when one ends
 or joins, the others move to new memory, unchanged.
 """
 
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from tunekit.machine import threads
 from tunekit.trial import Fitted, Metrics, Run
-from tunekit.vectorized.member import Member, State
+from tunekit.vectorized.member import Member
 from tunekit.vectorized.stack import Rows, Stack
+from tunekit.vectorized.state import State
 
 __all__ = ["Outcome", "Shard"]
 
@@ -29,6 +30,9 @@ _CPU_ENTRIES = 2**16
 """Rows times columns of a layer in one stack: 256 kB in single precision. Measured
 between 2**13 and no limit: larger stacks save nothing more."""
 _GPU_ENTRIES = 2**24
+_CPU_PARAMETERS = 2**18
+"""Parameters of one stack: with gradients and moments 4 MB. The steps of an epoch find
+them in the cache again; of larger networks each is a stack of its own."""
 _MEMORY_SHARE = 0.5
 """Of the memory that is free when a stack is built, at most this much is planned."""
 
@@ -63,7 +67,9 @@ class Shard:
         )
         self._members: dict[str, Member] = {}
         self._stacks: list[Stack] = []
-        self._entries = _CPU_ENTRIES if device == "cpu" else _GPU_ENTRIES
+        on_cpu = device == "cpu"
+        self._entries = _CPU_ENTRIES if on_cpu else _GPU_ENTRIES
+        self._parameters = _CPU_PARAMETERS if on_cpu else None
 
     def open(self, run: Run, state: State | None = None) -> None:
         """Take a run, from its start or from a state."""
@@ -175,6 +181,9 @@ class Shard:
 
     def _fits(self, members: list[Member]) -> bool:
         """Whether a stack of these keeps to the cache, and to memory."""
+        size = sum(m.size for m in members)
+        if self._parameters and size > self._parameters:
+            return False
         batch = min(members[0].run.recipe.batch_size, len(self._rows.y_train))
         layers = max(len(m.widths) for m in members)
         columns = sum(max(m.widths, default=self._rows.n_classes) for m in members)
@@ -182,7 +191,7 @@ class Shard:
             return False
         # Parameters, gradients, two moments and two copies; of a layer z, a, their
         # gradients, batch norm's two results, the mask, and a block of validation.
-        entries = 6 * sum(m.size for m in members) + 9 * layers * batch * columns
+        entries = 6 * size + 9 * layers * batch * columns
         needed = entries * self._rows.x_train.element_size()
         return needed < _MEMORY_SHARE * _free_bytes(self._rows.x_train.device)
 

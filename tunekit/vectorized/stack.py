@@ -19,11 +19,12 @@ from torch import Tensor
 
 from tunekit.optim import build_update, lr_factor
 from tunekit.seeds import torch_generator
+from tunekit.sizes import expected_seconds
 from tunekit.trial import Metrics
 from tunekit.vectorized.arithmetic import BN_EPS, BN_MOMENTUM, forward
 from tunekit.vectorized.layout import Memory, aligned, columns_of, in_order
 from tunekit.vectorized.masks import Masks
-from tunekit.vectorized.member import Member, expected_seconds
+from tunekit.vectorized.member import Member
 from tunekit.vectorized.step import Step
 
 __all__ = ["Rows", "Stack"]
