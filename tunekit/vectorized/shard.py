@@ -1,8 +1,8 @@
 """The open runs of one process, trained in stacks.
 
 Runs with one batch size share a stack, as many as keep a layer's matrices and the
-parameters in the cache, and all of it in memory. A stack lives as long as its runs stay the same; when one ends
-or joins, the others move to new memory, unchanged.
+parameters in the cache, and all of it in memory. A stack lives as long as its runs stay
+the same; when one ends or joins, the others move to new memory, unchanged.
 """
 
 from __future__ import annotations
