@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 SMALL = ["--max-epochs", "3", "--final-seeds", "2", "--set", "width=8..16"]
 
@@ -407,8 +408,13 @@ OPTIONS = {
         "batch_size",
     ),
     "a batch of one row": (["--set", "batch_size=1"], "batch_size"),
-    "no gpu": (["--accelerator", "tpu"], "accelerator"),
+    "no such device": (["--accelerator", "tpu"], "accelerator"),
 }
+if not torch.cuda.is_available():
+    OPTIONS |= {
+        "no gpu": (["--accelerator", "gpu"], "needs a CUDA device"),
+        "no gpu for workers": (["--accelerator=gpu", "--workers=2"], "a CUDA device"),
+    }
 
 
 @pytest.mark.parametrize("name", OPTIONS)

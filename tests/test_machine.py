@@ -32,11 +32,34 @@ def test_a_process_bound_to_one_core_has_one():
 
 
 def test_where_a_system_binds_no_process_all_cores_count(monkeypatch):
+    monkeypatch.setattr(machine, "_CPU_MAX", "/none-such")
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert cores() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "n"),
+    [
+        ("max 100000\n", 6),
+        ("200000 100000\n", 2),
+        ("150000 100000\n", 2),
+        ("10000 100000\n", 1),
+        ("900000 100000\n", 6),
+        ("", 6),
+        (None, 6),
+    ],
+)
+def test_a_containers_limit_counts(monkeypatch, tmp_path, text, n):
+    path = tmp_path / "cpu.max"
+    if text is not None:
+        path.write_text(text)
+    monkeypatch.setattr(machine, "_CPU_MAX", str(path))
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert cores() == n
 
 
 def test_threads_are_as_before_afterwards():

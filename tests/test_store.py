@@ -29,6 +29,7 @@ from safetensors.torch import load_file
 
 from tunekit.config import Config
 from tunekit.errors import ConfigError, ResumeError, StoppedError
+from tunekit.files import UNFINISHED
 from tunekit.interrupt import Interrupted, listening
 from tunekit.store import DEFINING, Store, check_same, settings_of
 from tunekit.store import store as store_module
@@ -189,6 +190,24 @@ def test_a_full_disk_leaves_nothing(
         with pytest.raises(ConfigError):
             Store.create(folder, settings(), DATA)
         assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_making_that_was_killed_is_made_again(tmp_path: Path) -> None:
+    """Killed within a write, it leaves a file without its last name."""
+    folder = tmp_path / "s"
+
+    code = (
+        "import json, os, sys\nfrom pathlib import Path\n"
+        "from tunekit.store import Store\n"
+        "os.fsync = lambda file: os._exit(9)\n"
+        "Store.create(Path(sys.argv[1]), *map(json.loads, sys.argv[2:]))"
+    )
+    told = [str(folder), json.dumps(settings()), json.dumps(DATA)]
+    done = subprocess.run([sys.executable, "-c", code, *told], check=False)
+    assert done.returncode == 9
+    assert [path for path in folder.iterdir() if path.name.startswith(UNFINISHED)]
+    Store.create(folder, settings(), DATA)
+    assert Store.exists(folder)
 
 
 # --- the same study? ------------------------------------------------------------------

@@ -32,6 +32,7 @@ from tunekit.errors import ResumeError, StoppedError
 from tunekit.fit import LightningEngine
 from tunekit.predict import Predictor
 from tunekit.store import Store
+from tunekit.study.clock import Clock
 from tunekit.trial import Fitted, OnEpoch, Run
 
 SMALL: dict[str, Any] = {
@@ -347,16 +348,14 @@ def test_a_report_that_was_not_written_any_more_is_written(
 # --- a time limit ---------------------------------------------------------------------
 
 
-def shares(options: dict[str, Any], limit: float, started: float) -> list[float]:
+def shares(limit: float, started: float) -> list[float]:
     """Seconds for search, winner and report, if the start took so long."""
-    config = Config(**{**options, "timeout": limit})
-    job = study_module._Job(config, quiet(), 0.0)
     now = time.time()
-    job.began, job.until = now - started, now - started + limit
-    job._keep_time()
-    assert job._search_until is not None
-    assert job._final_until is not None
-    ends = [now, job._search_until, job._final_until, job.until]
+    clock = Clock(now - started, limit)
+    clock.share_out()
+    assert clock.search_until is not None
+    final_until = time.time() + clock.seconds_left()
+    ends = [now, clock.search_until, final_until, now - started + limit]
     return [after - before for before, after in itertools.pairwise(ends)]
 
 
@@ -374,14 +373,21 @@ def shares(options: dict[str, Any], limit: float, started: float) -> list[float]
     ],
 )
 def test_a_time_limit_is_shared_however_slow_the_start_was(
-    options: dict[str, Any], limit: float, started: float, expected: list[float]
+    limit: float, started: float, expected: list[float]
 ) -> None:
     # The clock goes on while we compute: on a busy machine for a moment.
-    assert shares(options, limit, started) == pytest.approx(expected, abs=0.2)
+    assert shares(limit, started) == pytest.approx(expected, abs=0.2)
 
 
-def test_without_a_time_limit_nothing_is_kept_back(options: dict[str, Any]) -> None:
-    job = study_module._Job(Config(**options), quiet(), time.time() - 8)
-    job._keep_time()
-    assert (job._search_until, job._final_until) == (None, None)
-    assert job._seconds_left() == math.inf
+def test_without_a_time_limit_nothing_is_kept_back() -> None:
+    clock = Clock(time.time() - 8, None)
+    clock.share_out()
+    assert clock.search_until is None
+    assert clock.search_seconds_left is None
+    assert clock.seconds_left() == math.inf
+
+
+def test_earlier_calls_count_in_the_total() -> None:
+    clock = Clock(time.time() - 8, None)
+    clock.before = 30.0
+    assert clock.total == pytest.approx(38, abs=0.2)

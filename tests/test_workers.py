@@ -431,12 +431,6 @@ def test_time_that_runs_out_ends_the_trial_in_hand(store: Store) -> None:
     assert len(trial.intermediate_values) == 3
 
 
-def test_a_worker_whose_driver_is_gone_takes_no_trial(store: Store) -> None:
-    alive = iter([True, True, False])
-    search(store, Curves(), Budget(n_trials=9), alive=lambda: next(alive))
-    assert [t.state for t in store.trials()] == [TrialState.COMPLETE] * 2
-
-
 # --- several open at once -------------------------------------------------------------
 
 
@@ -681,18 +675,6 @@ def test_an_error_of_ours_stops_the_study_and_fails_no_trial(
     assert states[1] == TrialState.RUNNING
     assert TrialState.FAIL not in states.values()
     assert [*store.trials()[1].intermediate_values] == [1, 2]
-
-
-def test_a_worker_whose_driver_is_gone_ends_what_it_has(store: Store) -> None:
-    alive = iter([True, True, True])
-    search(
-        store,
-        Rounds(),
-        Budget(n_trials=9),
-        in_flight=3,
-        alive=lambda: next(alive, False),
-    )
-    assert [t.state for t in store.trials()] == [TrialState.COMPLETE] * 3
 
 
 # --- the law of resuming --------------------------------------------------------------

@@ -10,7 +10,10 @@ import stat
 from pathlib import Path
 from typing import Any
 
-__all__ = ["allow_many", "write_bytes", "write_json", "write_text"]
+__all__ = ["UNFINISHED", "allow_many", "write_bytes", "write_json", "write_text"]
+
+UNFINISHED = ".tunekit-"
+"""How the names of files begin whose writing was cut short."""
 
 _MANY = 8192
 """Files open at once: two for each open trial, and some for the rest."""
@@ -24,7 +27,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # A short name of its own: what is beside ``path`` may be longer than it may.
-    temporary = path.with_name(f".tunekit-{secrets.token_hex(8)}")
+    temporary = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
     try:
         with temporary.open("xb") as file:
             file.write(content)

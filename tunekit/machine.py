@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -18,15 +19,29 @@ MANY_THREADS_FLOPS = 3e8
 Below it, threads wait for each other longer than they work; on a busy machine, far
 longer.
 """
+_CPU_MAX = "/sys/fs/cgroup/cpu.max"
+"""The limit of a container (Linux, control groups 2)."""
 _GPU_FILES = ("nvidiactl", "nvidia0", "nvhost-gpu", "kfd", "dxg")
 """Drivers' files of the GPUs that torch calls ``cuda``: NVIDIA's, AMD's, WSL's."""
 
 
 def cores() -> int:
-    """Processors that this process may use."""
+    """Processors that this process may use, a container's limit counted."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        found = len(os.sched_getaffinity(0))
+    else:
+        found = os.cpu_count() or 1
+    quota = _quota()
+    return found if quota == math.inf else max(1, min(found, math.ceil(quota)))
+
+
+def _quota() -> float:
+    """Processors that the control group may use at once; infinite without a limit."""
+    try:
+        limit, period = Path(_CPU_MAX).read_text("ascii").split()
+        return float(limit) / float(period)  # "max" is no number: no limit
+    except (OSError, ValueError):
+        return math.inf
 
 
 @contextlib.contextmanager

@@ -45,9 +45,11 @@ def parameter_count(recipe: Recipe, n_inputs: int, n_classes: int) -> tuple[int,
 def expected_seconds(
     recipe: Recipe, n_inputs: int, n_classes: int, n_rows: int
 ) -> float:
-    """Roughly what an epoch takes on one core; only comparisons rest on it.
+    """Roughly what an epoch takes on one core of the vectorized engine.
 
-    Each step has a price of its own, and each row; both grow with the network.
+    Runs are compared by it until their own times are known, and it decides whether a
+    second process is worth its start. Each step has a price of its own, and each row;
+    both grow with the network.
     """
     n_params, n_units = parameter_count(recipe, n_inputs, n_classes)
     steps = max(1, n_rows // recipe.batch_size)

@@ -73,6 +73,7 @@ def search(
         distributions=[space.distributions(params) for params in job["params"]],
     )
     engine = make(setup.table)
+    importlib.import_module("tensorboard.summary.writer.record_writer")
     try:
         began = time.perf_counter()
         Store.create(config.folder, setup.settings, setup.table.describe())

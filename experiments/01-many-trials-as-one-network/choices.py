@@ -35,6 +35,8 @@ from tunekit.vectorized.shard import Shard
 
 _EPOCHS = 4
 ENTRIES = (2**12, 2**14, 2**16, 2**18, 2**20)
+PARAMETERS = (2**14, 2**16, 2**18, 2**20, 2**22)
+"""Limits of a stack; without one on parameters, where entries vary."""
 
 
 def main(*, repeats: int, quick: bool) -> dict[str, Any]:
@@ -78,11 +80,13 @@ def _turns(
     }
 
 
-def _shard(runs: list[Run], entries: int = 2**16) -> tuple[Shard, list[str]]:
+def _shard(
+    runs: list[Run], entries: int = 2**16, parameters: int | None = 2**18
+) -> tuple[Shard, list[str]]:
     table = load("digits")
     arrays = (table.x_train, table.y_train, table.x_valid, table.y_valid)
     shard = Shard(*arrays, len(table.classes), "cpu")
-    shard._entries = entries
+    shard._entries, shard._parameters = entries, parameters
     for run in runs:
         shard.open(run)
     return shard, [run.key for run in runs]
@@ -96,11 +100,11 @@ def _timed(work: Callable[[], Any]) -> float:
 
 def _stacks(runs: list[Run]) -> dict[str, Callable[[], float]]:
     ways = {}
-    for entries in ENTRIES:
-        shard, keys = _shard(runs, entries)
-        ways[f"{entries:,} entries"] = lambda s=shard, k=keys: _timed(
-            lambda: s.advance(k)
-        )
+    limits = [(f"{n:,} entries", n, None) for n in ENTRIES]
+    limits += [(f"{n:,} parameters", 2**16, n) for n in PARAMETERS]
+    for name, entries, parameters in limits:
+        shard, keys = _shard(runs, entries, parameters)
+        ways[name] = lambda s=shard, k=keys: _timed(lambda: s.advance(k))
     return ways
 
 

@@ -2,7 +2,8 @@
 
 The engine alone, on digits, without a study around it: 2 hidden layers, batches of 64,
 AdamW, dropout 0.1. The first report of epochs starts the clock: what building a stack
-or starting a process costs once is left out of ``ms`` and counted in ``ms_whole``.
+costs once is left out of ``ms`` and counted in ``ms_whole``. The second process has
+started before.
 
     python growth.py RESULT.json [--repeats 3] [--quick]
 """

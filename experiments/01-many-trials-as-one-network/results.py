@@ -8,6 +8,7 @@ a test can make them again.
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -95,13 +96,14 @@ def _races(report: Report) -> str:
                     _span(ratio, 1) if ratio else "",
                     _aim(part["aims"].get(name), ratio),
                     f"{each['seconds_process']['median']:.1f}",
+                    _whole(part["contestants"]["vectorized"], each) if ratio else "",
                     f"{each['cpu_seconds']:.1f}",
                 )
             )
         subset = part["ratios"].get("sklearn, subset")
         if subset:
             label = f"sklearn, the {subset['configurations']} of the subset"
-            rows.append((load, label, "", _span(subset, 1), "", "", ""))
+            rows.append((load, label, "", _span(subset, 1), "", "", "", ""))
     head = (
         "load",
         "contestant",
@@ -109,9 +111,18 @@ def _races(report: Report) -> str:
         "times vectorized",
         "aim",
         "process, s",
+        "times, process",
         "processor, s",
     )
     return _rows(head, rows, left=2)
+
+
+def _whole(ours: Mapping[str, Any], peer: Mapping[str, Any]) -> str:
+    """How many times longer the peer's whole process takes, imports and all."""
+    pairs = zip(
+        ours["seconds_process"]["all"], peer["seconds_process"]["all"], strict=False
+    )
+    return f"{statistics.median(theirs / mine for mine, theirs in pairs):.1f}"
 
 
 def _same(report: Report) -> str:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tunekit.errors import ConfigError, DataError
 from tunekit.fit import LightningEngine
+from tunekit.machine import threads
 from tunekit.trial import Recipe, Run
 from tunekit.vectorized import VectorizedEngine
 from tunekit.vectorized.member import Member
@@ -169,7 +170,7 @@ def fail_in_training(monkeypatch, bad, error, epoch=1, calls=2):
                 raise error
         return found
 
-    monkeypatch.setattr("tunekit.vectorized.stack._CHUNK", 1)
+    monkeypatch.setattr("tunekit.vectorized.stack.CHUNK", 1)
     monkeypatch.setattr(Step, "steps", steps)
 
 
@@ -241,12 +242,12 @@ def test_train_raises_what_the_run_raised(engine, monkeypatch):
 
 
 def test_no_trace_of_training_is_left_in_torchs_settings(engine):
-    torch_state, threads = torch.random.get_rng_state(), torch.get_num_threads()
-    with torch.no_grad():
+    torch_state = torch.random.get_rng_state()
+    with torch.no_grad(), threads(2):
         fitted = engine.train(ONE_STACK[1], lambda epoch, metrics: True)
         assert not torch.is_grad_enabled()
+        assert torch.get_num_threads() == 2
     assert torch.is_grad_enabled()
     assert_same(fitted, alone(ONE_STACK[1]))
     assert not any(value.requires_grad for value in fitted.weights.values())
     assert torch.random.get_rng_state().equal(torch_state)
-    assert torch.get_num_threads() == threads

@@ -163,7 +163,7 @@ def test_many_validation_rows_are_evaluated_in_blocks_with_the_same_result(monke
         cut.open(run)
     keys = [run.key for run in RUNS[:4]]
     train_here(whole, keys, epochs=2)
-    monkeypatch.setattr("tunekit.vectorized.stack._VALIDATION_ROWS", 10)
+    monkeypatch.setattr("tunekit.vectorized.stack.VALIDATION_ROWS", 10)
     train_here(cut, keys, epochs=2)
     for key in keys:
         assert_same(cut.fitted(key), whole.fitted(key))
@@ -177,7 +177,7 @@ def test_how_many_steps_are_prepared_at_once_changes_nothing(monkeypatch, chunk)
         whole.open(run)
         cut.open(run)
     train_here(whole, keys, epochs=2)
-    monkeypatch.setattr("tunekit.vectorized.stack._CHUNK", chunk)
+    monkeypatch.setattr("tunekit.vectorized.stack.CHUNK", chunk)
     train_here(cut, keys, epochs=2)
     for key in keys:
         assert_same(cut.fitted(key), whole.fitted(key))

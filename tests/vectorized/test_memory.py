@@ -232,7 +232,7 @@ def test_with_much_memory_twelve_small_runs_are_one_stack(engine, monkeypatch, s
     assert sizes == [12, 4]
 
 
-@pytest.mark.parametrize("free", [0, 1e5, 3e5, 1e6])
+@pytest.mark.parametrize("free", [0, 3e5, 6e5, 1e6])
 def test_stacks_are_cut_where_memory_is_small(monkeypatch, free):
     monkeypatch.setattr(shard, "_free_bytes", lambda device: free)
     held, original = [], Stack.__init__
@@ -299,6 +299,27 @@ def test_a_layer_keeps_to_the_cache(monkeypatch, sizes):
     widths = [run.recipe.width for run in RUNS[:12]]
     assert sum(sizes) == 12
     assert len(sizes) >= sum(widths) // 50
+    for run in RUNS[:12]:
+        assert_same(here.fitted(run.key), alone(run))
+
+
+def test_large_networks_are_stacks_of_their_own(monkeypatch, sizes):
+    """At most so many parameters in a stack, unless one run has more."""
+    here = shard_of(NARROW)
+    for run in RUNS[:12]:
+        here.open(run)
+    members = sorted(here._members.values(), key=lambda m: m.size)
+    limit = members[5].size
+    here._parameters = limit
+    stacks = []
+    monkeypatch.setattr(
+        shard, "Stack", lambda group, rows: stacks.append(group) or Stack(group, rows)
+    )
+    train_here(here, [run.key for run in RUNS[:12]])
+    assert sum(map(len, stacks)) == 12
+    assert any(len(group) > 1 for group in stacks)
+    for group in stacks:
+        assert len(group) == 1 or sum(m.size for m in group) <= limit
     for run in RUNS[:12]:
         assert_same(here.fitted(run.key), alone(run))
 

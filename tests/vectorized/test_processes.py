@@ -6,13 +6,18 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
+import numpy as np
 import pytest
 
+from tunekit.trial import Recipe, Run
 from tunekit.vectorized import VectorizedEngine, crew, remote, shard
-from tunekit.vectorized.remote import LostError, RemoteShard
+from tunekit.vectorized.remote import LostError, RemoteShard, receive, send
+from tunekit.vectorized.shard import Shard
 
-from .conftest import NARROW, SMALL_RUNS, Told, alone, assert_same, figures
+from .conftest import NARROW, SMALL_RUNS, Told, alone, assert_same, figures, table_of
+from .conftest import RUNS as WIDE_RUNS
 
 RUNS = SMALL_RUNS[:12]
 
@@ -20,7 +25,7 @@ RUNS = SMALL_RUNS[:12]
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     """However little there is to do, help is called."""
-    monkeypatch.setattr(crew, "_HELP_SECONDS", 0.0)
+    monkeypatch.setattr(crew, "_HELP_SECONDS", 1e-9)
 
 
 @pytest.fixture
@@ -151,15 +156,15 @@ def test_a_process_killed_changes_no_result_and_nothing_that_is_told(
     if moment == "opening":
         # While it starts: it has not even read the table.
         monkeypatch.setattr(RemoteShard, "__init__", dying(RemoteShard.__init__))
-        before = None
-    feed = Told(RUNS, before=before or (lambda what: None))
+        before = ready
+    feed = Told(RUNS, before=before)
     try:
         trains.train_all(feed, 12)
         assert_all_the_same(feed, 12)
         started[0].wait(timeout=20)
+        assert "a training process ended early" in trains.trouble
+        assert bool(trained["there"]) == (moment == "training")
         if moment != "opening":
-            assert trained["there"]
-            assert "a training process ended early" in trains.trouble
             again = Told(RUNS)
             trains.train_all(again, 12)
             assert_all_the_same(again, 12)
@@ -204,7 +209,7 @@ def test_what_is_over_soon_is_trained_without_help(started, monkeypatch):
     monkeypatch.setattr(crew, "_HELP_SECONDS", 1e6)
     trains = two()
     trains.train_all(Told(RUNS), 12)
-    monkeypatch.setattr(crew, "_HELP_SECONDS", 0.0)
+    monkeypatch.setattr(crew, "_HELP_SECONDS", 1e-9)
     trains.train(RUNS[0], lambda epoch, metrics: True)  # one run needs no two
     assert started == []
     trains.close()
@@ -230,19 +235,115 @@ assert "torch" not in sys.modules
 # --- The other process --------------------------------------------------------------
 
 
+def serving():
+    """The other process alone, once it has said that it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tunekit.vectorized"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert receive(process.stdout) == "ready"
+    return process
+
+
 def test_it_ends_when_its_input_is_closed_and_keeps_its_output_clean():
     """However we go, its input closes with us."""
-    process = subprocess.run(
-        [sys.executable, "-m", "tunekit.vectorized"],
-        input=b"",
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    process = serving()
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert b"ready" in process.stdout
-    assert len(process.stdout) < 100
-    assert process.stderr == b""
+    assert (out, err) == (b"", b"")
+
+
+def test_it_ends_in_the_middle_of_an_epoch():
+    table = table_of(20_000, 10, 64)
+    run = Run(
+        recipe=Recipe(width=2048, n_layers=4, batch_size=16),
+        key="trial-0",
+        max_epochs=9,
+        patience=9,
+        seed=0,
+    )
+    process = serving()
+    send(process.stdin, (*table, "cpu"))
+    send(process.stdin, ("open", (run,)))
+    send(process.stdin, ("advance", (["trial-0"],)))
+    assert receive(process.stdout) == (True, None)
+    time.sleep(0.2)
+    assert process.poll() is None
+    process.stdin.close()
+    # The epoch would take minutes.
+    assert process.wait(timeout=20) == 0
+    process.stdout.close()
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("garbage", [b"\x02\0\0\0\0\0\0\0ab", b"\x01\0\0\0\0\0\0\0."])
+def test_what_it_cannot_read_ends_it_with_a_word(garbage):
+    process = serving()
+    out, err = process.communicate(garbage, timeout=60)
+    assert process.returncode == 1
+    assert out == b""
+    assert b"Error" in err
+
+
+def test_an_error_comes_with_its_traceback(started):
+    shard = RemoteShard((*NARROW, "cpu"))
+    try:
+        with pytest.raises(KeyError) as caught:
+            shard.save("trial-77")
+    finally:
+        shard.close()
+    assert "in save" in "".join(traceback.format_exception(caught.value))
+
+
+def test_it_trains_to_the_same_last_bit(started):
+    """Whatever addresses its copy of the table has; in single precision."""
+    table = table_of(203, 77, 9, np.float32)
+    odd = np.empty(table[2].size + 1, np.float32)[1:].reshape(table[2].shape)
+    odd[...] = table[2]
+    here = Shard(*table[:2], odd, *table[3:], "cpu")
+    there = RemoteShard((*table, "cpu"))
+    runs = [run for run in WIDE_RUNS if run.recipe.width > 1]
+    try:
+        for part in (here, there):
+            for run in runs:
+                part.open(run)
+        for _ in range(2):
+            keys = [run.key for run in runs]
+            there.start(keys)
+            found, expected = there.wait(), here.advance(keys)
+            for key in keys:
+                assert figures([found[key][0]]).tolist() == (
+                    figures([expected[key][0]]).tolist()
+                )
+    finally:
+        there.close()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "slots", "helpers"),
+    [(0.5, 9, 0), (1.5, 9, 1), (2.5, 9, 2), (1e9, 9, 4), (1e9, 2, 1), (1e9, 1, 0)],
+)
+def test_as_much_help_as_there_is_to_do(monkeypatch, seconds, slots, helpers):
+    monkeypatch.setattr(crew, "_HELP_SECONDS", 1.0)
+    found = []
+    monkeypatch.setattr(crew, "RemoteShard", found.append)
+    crew.Crew((*NARROW, "cpu"), 5).get_help(seconds, slots)
+    assert len(found) == helpers
+
+
+@pytest.mark.parametrize("error", [OSError(12, "no"), RuntimeError("no"), TypeError()])
+def test_whatever_keeps_help_from_starting_we_train_alone(monkeypatch, error):
+    def refuse(data):
+        raise error
+
+    monkeypatch.setattr(crew, "RemoteShard", refuse)
+    trains = two()
+    fitted = trains.train(RUNS[0], lambda epoch, metrics: True)
+    trains.expect(RUNS[0].recipe, 10**6, 4)
+    assert "no further training process could be started" in trains.trouble
+    assert_same(fitted, alone(RUNS[0]))
 
 
 def test_it_tells_what_a_run_raised_and_how_it_ended(started):

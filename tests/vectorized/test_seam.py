@@ -1,6 +1,7 @@
 """What a feed is told and asked, in which order; by every engine."""
 
 import math
+import time
 from dataclasses import replace
 
 import pytest
@@ -249,8 +250,11 @@ def test_train_together_gives_what_each_is_alone_in_order(engine):
 
 
 def test_seconds_are_shared_out_among_the_runs_of_a_stack(engine):
+    began = time.perf_counter()
     found = train_together(engine, SMALL_RUNS[:5], lambda each: True)
-    assert all(0 < m.seconds < 10 for fitted in found for m in fitted.curve)
+    wall = time.perf_counter() - began
+    assert all(m.seconds > 0 for fitted in found for m in fitted.curve)
+    assert sum(m.seconds for fitted in found for m in fitted.curve) <= wall
 
 
 @pytest.mark.parametrize("question", ["next", "epochs", "end", "turn"])

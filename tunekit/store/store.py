@@ -26,7 +26,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tunekit.errors import ConfigError, StoppedError, one_line
-from tunekit.files import write_bytes, write_json, write_text
+from tunekit.files import UNFINISHED, write_bytes, write_json, write_text
 from tunekit.interrupt import shield
 from tunekit.store.journal import Journal, quiet_optuna
 from tunekit.store.same import check_same, settings_of
@@ -126,7 +126,7 @@ class Store:
             # A study whose making was cut short is made again; all else is not ours.
             leftovers = {split.name, *(path.name for path in wanted)}
             foreign = sorted(name for name in found if name not in leftovers)
-            foreign = [name for name in foreign if not name.startswith(".split.json.")]
+            foreign = [name for name in foreign if not name.startswith(UNFINISHED)]
             if foreign:
                 raise ConfigError(
                     f"{folder} must be new or a study, got a folder with other files "

@@ -19,14 +19,15 @@ decided by measurement (two cores, float32, 64 random configurations on the digi
   than one where networks are small, 1.2 times faster by default widths; two processes
   are 1.6 and 1.9 times faster. The second imports torch while the first does, so it
   is there from the start. Threads inside an operation pay only in a large network
-  that is alone.
+  that is alone, and are not used at all, because they round otherwise.
 - *Dropout's masks by 32-bit words of NumPy*, many steps at once: two to three times
   faster than 64-bit words by torch's operations, which a GPU uses.
 - *Single precision.* bfloat16 products take about half the time, but no recipe would
   come to the same curve as in a Trainer. Nor is anything compiled: a step is new for
   every set of trials, and compiling takes longer than most studies.
 
-What one trial comes to does not depend on any of this, not in its last bit.
+On a CPU, what a trial comes to does not depend on any of this, not in its last bit, if
+its layers have two units or more.
 """
 
 from tunekit.vectorized.engine import VectorizedEngine

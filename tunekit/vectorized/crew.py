@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tunekit.interrupt import shield
 from tunekit.trial import Run
 from tunekit.vectorized.remote import LostError, RemoteShard
 
@@ -24,19 +25,29 @@ _UNEVEN = 0.1
 
 @dataclass
 class Open:
-    """An open run: where it is trained, and what was told of it."""
+    """An open run.
+
+    Attributes:
+        run: What is trained.
+        shard: Where.
+        work: Seconds that an epoch takes, as far as known.
+        epoch: Epochs it has been trained for.
+        told: Epochs that were told of it.
+        lost: Its process is gone: it must be opened and trained again.
+    """
 
     run: Run
     shard: Shard | RemoteShard
     work: float
     epoch: int = 0
     told: int = 0
+    lost: bool = False
 
 
 class Crew:
     """This process and those that help it.
 
-    Nothing of torch is imported before :attr:`here` is asked for, so that a helper that
+    Nothing here imports torch before :attr:`here` is asked for, so that a helper that
     is started before imports it at the same time as we do.
 
     Args:
@@ -58,14 +69,17 @@ class Crew:
     def here(self) -> Shard:
         """The part of this process."""
         if self._here is None:
-            from tunekit.vectorized.shard import Shard
-
-            self._here = Shard(*self._data)
+            self._here = self._made()
         return self._here
 
     def make_ready(self) -> None:
-        """Import what trains, and bring the table to the device."""
-        assert self.here is not None
+        """Import what trains and bring the table to it; it takes a while, once.
+
+        Helpers that have started by then get the table, too.
+        """
+        if self._here is None:
+            self._here = self._made()
+        self._begin([helper for helper in self.helpers if helper.is_ready])
 
     def forget(self) -> None:
         """Let go of all runs, and end the other processes."""
@@ -75,22 +89,25 @@ class Crew:
     def close(self) -> None:
         """End the other processes."""
         while self.helpers:
-            self.helpers.pop().close()
+            self.helpers[-1].close()
+            self.helpers.pop()
 
     def get_help(self, seconds: float, slots: int) -> None:
-        """Start the other processes, once there is enough to do for them.
+        """Start other processes, as many as there is enough to do for.
 
         Args:
             seconds: Expected training in all.
             slots: Open runs at once: more processes would have nothing to do.
         """
-        missing = min(self._processes, slots) - 1 - len(self.helpers)
-        if missing < 1 or self.trouble or seconds < _HELP_SECONDS:
+        wanted = min(self._processes, slots, 1 + seconds / _HELP_SECONDS)
+        missing = int(wanted) - 1 - len(self.helpers)
+        if missing < 1 or self.trouble:
             return
         try:
             for _ in range(missing):
-                self.helpers.append(RemoteShard(self._data))
-        except OSError as error:
+                with shield():  # a process that nobody knows would never be closed
+                    self.helpers.append(RemoteShard(self._data))
+        except Exception as error:
             self.trouble = f"no further training process could be started: {error}"
 
     def place(self, run: Run, opened: Sequence[Open]) -> Shard | RemoteShard:
@@ -102,11 +119,20 @@ class Crew:
             alike = any(o.run.recipe.batch_size == size for o in theirs)
             return sum(o.work for o in theirs) * (0.9 if alike else 1.0)
 
-        return min(self._ready(opened), key=busy)
+        begun = [helper for helper in self.helpers if helper.has_begun]
+        shards: list[Shard | RemoteShard] = [self.here, *begun]
+        return min(shards, key=busy)
 
     def balance(self, opened: Sequence[Open]) -> None:
-        """Move runs from the busiest process to the idlest, where that pays."""
-        shards = self._ready(opened)
+        """Move runs from the busiest process to the idlest, where that pays.
+
+        Helpers that have started meanwhile get the table; where a round takes long, one
+        that has not is waited for.
+        """
+        long = sum(o.work for o in opened) > _START_SECONDS
+        self._begin([helper for helper in self.helpers if long or helper.is_ready])
+        begun = [helper for helper in self.helpers if helper.has_begun]
+        shards: list[Shard | RemoteShard] = [self.here, *begun]
         while len(shards) > 1 and len(opened) > 1:
             loads = [sum(o.work for o in opened if o.shard is s) for s in shards]
             most = shards[loads.index(max(loads))]
@@ -116,31 +142,52 @@ class Crew:
             if not fitting or gap < _UNEVEN * max(loads):
                 return
             moved = min(fitting, key=lambda o: abs(o.work - gap / 2))
-            try:
-                least.open(moved.run, most.save(moved.run.key))
-                most.drop(moved.run.key)
-            except LostError:
-                for shard in (most, least):
-                    if isinstance(shard, RemoteShard):
-                        self.lose(shard, opened)
+            if not self._move(moved, most, least, opened):
                 return
-            except Exception:
-                # No memory for it there, or on the way: it stays where it is.
-                return
-            moved.shard = least
 
     def lose(self, helper: Shard | RemoteShard, opened: Sequence[Open]) -> None:
-        """Go on without a process: its runs are trained again to where they were."""
+        """Go on without a process: its runs are to be trained again, here."""
         assert isinstance(helper, RemoteShard)
-        said = helper.close()
-        self.trouble = f"a training process ended early: {said or 'no message'}"
-        self.helpers.remove(helper)
         for o in opened:
             if o.shard is helper:
-                o.shard, o.epoch = self.here, 0
-                self.here.open(o.run)
+                o.shard, o.lost = self.here, True
+        self.helpers.remove(helper)
+        said = helper.close()
+        self.trouble = f"a training process ended early: {said or 'no message'}"
 
-    def _ready(self, opened: Sequence[Open]) -> list[Shard | RemoteShard]:
-        """The processes that can train, or are worth waiting for."""
-        long = sum(o.work for o in opened) > _START_SECONDS
-        return [self.here, *[h for h in self.helpers if long or h.is_ready]]
+    def _move(
+        self,
+        moved: Open,
+        source: Shard | RemoteShard,
+        target: Shard | RemoteShard,
+        opened: Sequence[Open],
+    ) -> bool:
+        """Move a run; whether that went well. Where it did not, the run stays."""
+        at_work = source
+        try:
+            state = source.save(moved.run.key)
+            at_work = target
+            target.open(moved.run, state)
+            moved.shard = target
+            at_work = source
+            source.drop(moved.run.key)
+        except LostError:
+            self.lose(at_work, opened)
+            return False
+        except Exception:
+            # No memory for it there, or on the way.
+            return False
+        return True
+
+    def _begin(self, helpers: Sequence[RemoteShard]) -> None:
+        """Give helpers the table; one that is gone by then never had a run."""
+        for helper in helpers:
+            try:
+                helper.begin()
+            except LostError:
+                self.lose(helper, [])
+
+    def _made(self) -> Shard:
+        from tunekit.vectorized.shard import Shard
+
+        return Shard(*self._data)

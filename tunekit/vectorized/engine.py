@@ -146,58 +146,68 @@ class VectorizedEngine:
 
     def _round(self, opened: list[Open]) -> list[tuple[Open, Outcome]]:
         """One epoch of every open run, or of those alone that are behind."""
-        self._crew.balance(opened)
-        for o in opened:
-            if o.epoch < o.told:  # its process was lost
-                outcome = self._catch_up(o, o.told)
-                if isinstance(outcome, Exception):
-                    return [(o, outcome)]
-        behind = [o for o in opened if o.epoch < o.run.reached]
-        chosen = behind or opened
+        if failed := self._settle(opened):
+            return failed
+        crew = self._crew
+        chosen = [o for o in opened if o.epoch < o.run.reached] or opened
         aims = [o.epoch + 1 for o in chosen]
         found: dict[str, Outcome] = {}
         busy = []
-        for helper in [
-            h for h in self._crew.helpers if any(o.shard is h for o in chosen)
-        ]:
+        for helper in [h for h in crew.helpers if any(o.shard is h for o in chosen)]:
             try:
                 helper.start([o.run.key for o in chosen if o.shard is helper])
                 busy.append(helper)
             except LostError:
-                self._crew.lose(helper, opened)
-        ours = [
-            o.run.key
-            for o, aim in zip(chosen, aims, strict=True)
-            if o.shard is self._crew.here and o.epoch == aim - 1
-        ]
-        found.update(self._crew.here.advance(ours))
+                crew.lose(helper, opened)
+        here = [o for o in chosen if o.shard is crew.here and not o.lost]
+        found.update(crew.here.advance([o.run.key for o in here]))
         for helper in busy:
             try:
                 found.update(helper.wait())
             except LostError:
-                self._crew.lose(helper, opened)
+                crew.lose(helper, opened)
         results = []
         for o, aim in zip(chosen, aims, strict=True):
             if o.run.key in found:
                 o.epoch = aim
                 outcome = found[o.run.key]
             else:
-                outcome = self._catch_up(o, aim)
+                recovered = self._recover(o, aim)
+                assert recovered is not None  # an aim is an epoch yet to come
+                outcome = recovered
             if not isinstance(outcome, Exception):
                 # What it took is known better than it was expected.
                 o.work += 0.5 * (outcome[0].seconds - o.work)
             results.append((o, outcome))
         return results
 
-    def _catch_up(self, o: Open, epoch: int) -> Outcome:
-        """Train a run alone, here, to an epoch; what came of that epoch."""
+    def _settle(self, opened: list[Open]) -> list[tuple[Open, Outcome]]:
+        """Bring back the runs of lost processes and even out the work; what failed."""
         while True:
+            for o in opened:
+                if o.lost:
+                    outcome = self._recover(o, o.told)
+                    if isinstance(outcome, Exception):
+                        return [(o, outcome)]
+            # This may find another process lost.
+            self._crew.balance(opened)
+            if not any(o.lost for o in opened):
+                return []
+
+    def _recover(self, o: Open, epoch: int) -> Outcome | None:
+        """Train a lost run again, here and alone, to an epoch; what came of that."""
+        outcome: Outcome | None = None
+        try:
+            self._crew.here.open(o.run)
+        except Exception as error:
+            return error
+        o.lost, o.epoch = False, 0
+        while o.epoch < epoch:
             outcome = self._crew.here.advance([o.run.key])[o.run.key]
             if isinstance(outcome, Exception):
                 return outcome
             o.epoch += 1
-            if o.epoch >= epoch:
-                return outcome
+        return outcome
 
     def _tell(
         self, feed: Feed, opened: list[Open], results: list[tuple[Open, Outcome]]
@@ -229,13 +239,13 @@ class VectorizedEngine:
 
     def _fitted(self, o: Open, opened: list[Open]) -> Fitted:
         """What a run has come to, wherever it is."""
-        try:
-            if o.epoch == o.told:
+        if not o.lost:
+            try:
                 return o.shard.fitted(o.run.key)
-        except LostError:
-            self._crew.lose(o.shard, opened)
+            except LostError:
+                self._crew.lose(o.shard, opened)
         # Its process is gone, now or since another run was asked for.
-        outcome = self._catch_up(o, o.told)
+        outcome = self._recover(o, o.told)
         if isinstance(outcome, Exception):
             raise outcome
         return self._crew.here.fitted(o.run.key)

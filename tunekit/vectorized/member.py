@@ -34,6 +34,7 @@ class Member:
         first: The optimizer's first moments (or momentum) by parameter name.
         second: Its second moments.
         steps: Optimizer steps taken.
+        size: Parameters of the network.
         curve: The metrics of every epoch.
     """
 
@@ -77,6 +78,7 @@ class Member:
         self.second = {
             name: torch.zeros_like(self.net[name]) for name in self.parameters
         }
+        self.size = sum(self.net[name].numel() for name in self.parameters)
         if state is not None:
             self._load(state, like)
 
@@ -84,11 +86,6 @@ class Member:
     def epoch(self) -> int:
         """Epochs completed."""
         return len(self.curve)
-
-    @property
-    def size(self) -> int:
-        """Parameters of the network."""
-        return sum(self.net[name].numel() for name in self.parameters)
 
     @property
     def over(self) -> bool:

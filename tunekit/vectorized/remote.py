@@ -41,10 +41,13 @@ class RemoteShard:
 
     Raises:
         OSError: If no process can be started.
+        RuntimeError: If no thread can be.
     """
 
     def __init__(self, arguments: tuple[Any, ...]) -> None:
-        self._said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - kept open
+        self._said = tempfile.TemporaryFile(  # noqa: SIM115 - kept open
+            "w+", encoding="utf-8", errors="replace"
+        )
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tunekit.vectorized"],
@@ -55,18 +58,43 @@ class RemoteShard:
                 # Ctrl-C in the terminal is ours to hear.
                 start_new_session=True,
             )
-        except OSError:
+        except BaseException:
             self._said.close()
             raise
         self._arguments: tuple[Any, ...] | None = arguments
         # Read by a thread: whether an answer is there can be asked on every system.
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
+        try:
+            threading.Thread(target=self._read, daemon=True).start()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def is_ready(self) -> bool:
         """Whether it has started; before, whoever asks it something would wait."""
-        return self._arguments is None or not self._answers.empty()
+        return self.has_begun or not self._answers.empty()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has the table."""
+        return self._arguments is None
+
+    def begin(self) -> None:
+        """Give it the table, once it has started; the first call waits for that.
+
+        Raises:
+            LostError: If it is gone.
+        """
+        if self._arguments is None:
+            return
+        self._answer()
+        assert self._process.stdin is not None
+        try:
+            send(self._process.stdin, self._arguments)
+        except OSError as error:
+            raise LostError(str(error)) from None
+        self._arguments = None
 
     def open(self, run: Run, state: State | None = None) -> None:
         """See ``Shard.open``."""
@@ -115,12 +143,9 @@ class RemoteShard:
         return self._receive()
 
     def _send(self, method: str, *arguments: Any) -> None:
+        self.begin()
         assert self._process.stdin is not None
         try:
-            if self._arguments is not None:
-                self._answer()
-                send(self._process.stdin, self._arguments)
-                self._arguments = None
             send(self._process.stdin, (method, arguments))
         except OSError as error:
             raise LostError(str(error)) from None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tunekit.machine import threads
 from tunekit.trial import Fitted, Metrics, Run
 from tunekit.vectorized.member import Member
-from tunekit.vectorized.stack import Rows, Stack
+from tunekit.vectorized.stack import CHUNK, VALIDATION_ROWS, Rows, Stack
 from tunekit.vectorized.state import State
 
 __all__ = ["Outcome", "Shard"]
@@ -33,6 +33,9 @@ _GPU_ENTRIES = 2**24
 _CPU_PARAMETERS = 2**18
 """Parameters of one stack: with gradients and moments 4 MB. The steps of an epoch find
 them in the cache again; of larger networks each is a stack of its own."""
+_ALIGNED = 64
+"""Bytes: torch's own memory begins at a multiple, and an address may decide over the
+last bit of a product."""
 _MEMORY_SHARE = 0.5
 """Of the memory that is free when a stack is built, at most this much is planned."""
 
@@ -59,10 +62,10 @@ class Shard:
         device: str,
     ) -> None:
         self._rows = Rows(
-            torch.as_tensor(x_train).to(device),
-            torch.as_tensor(y_train).to(device),
-            torch.as_tensor(x_valid).to(device),
-            torch.as_tensor(y_valid).to(device),
+            _taken(x_train, device),
+            _taken(y_train, device),
+            _taken(x_valid, device),
+            _taken(y_valid, device),
             n_classes,
         )
         self._members: dict[str, Member] = {}
@@ -104,7 +107,7 @@ class Shard:
 
     def drop(self, key: str) -> None:
         """Let go of a run."""
-        member = self._members.pop(key)
+        member = self._members.pop(key, None)
         self._stacks = [stack for stack in self._stacks if member not in stack.members]
 
     def _train(
@@ -135,7 +138,9 @@ class Shard:
                 self._make_room()
             if len(group) > 1:
                 if short:
-                    self._entries = max(1, self._entries // 2)
+                    # Half of what did not fit, so that it is not tried again.
+                    had = self._entries_of(group)
+                    self._entries = max(1, min(self._entries, had) // 2)
                 half = len(group) // 2
                 waiting[:0] = [group[:half], group[half:]]
                 return
@@ -184,24 +189,47 @@ class Shard:
         size = sum(m.size for m in members)
         if self._parameters and size > self._parameters:
             return False
-        batch = min(members[0].run.recipe.batch_size, len(self._rows.y_train))
-        layers = max(len(m.widths) for m in members)
-        columns = sum(max(m.widths, default=self._rows.n_classes) for m in members)
-        if batch * columns > self._entries:
+        if self._entries_of(members) > self._entries:
             return False
-        # Parameters, gradients, two moments and two copies; of a layer z, a, their
-        # gradients, batch norm's two results, the mask, and a block of validation.
-        entries = 6 * size + 9 * layers * batch * columns
-        needed = entries * self._rows.x_train.element_size()
-        return needed < _MEMORY_SHARE * _free_bytes(self._rows.x_train.device)
+        data = self._rows
+        layers = max(len(m.widths) for m in members)
+        n_rows, n_valid = len(data.y_train), min(VALIDATION_ROWS, len(data.y_valid))
+        columns, logits = _columns_of(members), len(members) * data.n_classes
+        step = self._entries_of(members)
+        chunk = max(step, min(CHUNK, n_rows * max(columns, logits)))
+        # Parameters, gradients, two moments, and a copy of all but the gradients; of
+        # a layer z, a, their gradients, batch norm's two results and the mask; of a
+        # chunk masks in the making, targets and losses; of validation rows three
+        # matrices of a layer, logits and losses.
+        entries = 7 * size + 8 * layers * step + 5 * chunk
+        entries += n_valid * (3 * columns + 3 * logits)
+        needed: int = entries * data.x_train.element_size()
+        return needed < _MEMORY_SHARE * _free_bytes(data.x_train.device)
+
+    def _entries_of(self, members: list[Member]) -> int:
+        """Rows times columns of a layer, or of all logits where those are more."""
+        batch = min(members[0].run.recipe.batch_size, len(self._rows.y_train))
+        logits = len(members) * self._rows.n_classes
+        return batch * max(_columns_of(members), logits)
 
     def _make_room(self) -> None:
-        """Bring every run to the CPU and give the device's memory back."""
+        """Let go of all stacks; on a GPU, bring every run to the CPU, too."""
         self._stacks = []
-        for member in self._members.values():
-            member.park()
         if self._rows.x_train.device.type == "cuda":
+            for member in self._members.values():
+                member.park()
             torch.cuda.empty_cache()
+
+
+def _taken(array: NDArray[Any], device: str) -> torch.Tensor:
+    """An array on the device; where products round as they do for every other copy."""
+    tensor = torch.as_tensor(array).to(device)
+    return tensor if tensor.data_ptr() % _ALIGNED == 0 else tensor.clone()
+
+
+def _columns_of(members: list[Member]) -> int:
+    """Columns of the widest layer of a stack, at most."""
+    return sum(max(m.widths, default=0) for m in members)
 
 
 def _alike(one: list[Member], other: list[Member]) -> bool:
@@ -219,7 +247,9 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _free_bytes(device: torch.device) -> float:
     """Memory that is to be had on a device."""
     if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
+        # What torch keeps for itself is free, too.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return float(torch.cuda.mem_get_info(device)[0] + kept)
     try:
         lines = Path("/proc/meminfo").read_text("ascii").splitlines()
         found = dict(line.split(":", 1) for line in lines)

@@ -27,12 +27,12 @@ from tunekit.vectorized.masks import Masks
 from tunekit.vectorized.member import Member
 from tunekit.vectorized.step import Step
 
-__all__ = ["Rows", "Stack"]
+__all__ = ["CHUNK", "VALIDATION_ROWS", "Rows", "Stack"]
 
-_CHUNK = 2**17
-"""Entries of a chunk's masks: they are made for several steps at once, few enough to
-stay in the cache until they are used."""
-_VALIDATION_ROWS = 1024
+CHUNK = 2**17
+"""Entries of a chunk's masks or logits: they are made for several steps at once, few
+enough to stay in the cache until they are used."""
+VALIDATION_ROWS = 1024
 """Rows evaluated at once; were it what memory allows, sums would know of neighbours."""
 
 
@@ -178,8 +178,9 @@ class Stack:
 
     def _chunks(self) -> list[tuple[int, int, int]]:
         """(first step, steps, rows of each) of stretches of equal steps."""
-        widest = max([columns.total for columns in self._layers] + [1])
-        at_once = max(1, _CHUNK // (self._batch * widest))
+        logits = len(self.members) * self._data.n_classes
+        widest = max([columns.total for columns in self._layers] + [logits])
+        at_once = max(1, CHUNK // (self._batch * widest))
         equal = self._n_steps - (self._last != self._batch)
         chunks = [
             (first, min(at_once, equal - first), self._batch)
@@ -195,9 +196,9 @@ class Stack:
         n_rows, n_members = len(data.y_valid), len(self.members)
         losses = data.x_train.new_zeros(n_members)
         hits = torch.zeros_like(losses)
-        for first in range(0, n_rows, _VALIDATION_ROWS):
-            x_NF = data.x_valid[first : first + _VALIDATION_ROWS]
-            y_N = data.y_valid[first : first + _VALIDATION_ROWS]
+        for first in range(0, n_rows, VALIDATION_ROWS):
+            x_NF = data.x_valid[first : first + VALIDATION_ROWS]
+            y_N = data.y_valid[first : first + VALIDATION_ROWS]
             y_KN = y_N.expand(n_members, 1, -1)
             logp_KCN = self._logits(x_NF).log_softmax(1)
             true_KN = logp_KCN.gather(1, y_KN)[:, 0]

@@ -5,8 +5,9 @@ more processes of ``python -m tunekit.workers FOLDER``; all they share is the st
 folder.
 """
 
+from tunekit.workers.beside import search_beside
 from tunekit.workers.loop import work
 from tunekit.workers.processes import Worker, stop
 from tunekit.workers.setup import Setup
 
-__all__ = ["Setup", "Worker", "stop", "work"]
+__all__ = ["Setup", "Worker", "search_beside", "stop", "work"]

@@ -79,14 +79,16 @@ def _work(folder: Path, threads: int, until: float | None) -> None:
     check_same(folder, setup.settings, setup.table.describe())
     store = setup.open()
     engine = setup.engine(threads or None)
+    in_flight = max(1, (config.in_flight or 1) // config.workers)
     try:
+        setup.expect(engine, in_flight)
         work(
             store,
             engine,
             setup.space,
             setup.budget(until),
             board=setup.board(),
-            in_flight=max(1, (config.in_flight or 1) // config.workers),
+            in_flight=in_flight,
         )
     finally:
         engine.close()

@@ -34,7 +34,6 @@ def work(
     *,
     board: Board | None = None,
     on_end: Callable[[FrozenTrial], None] = lambda trial: None,
-    alive: Callable[[], bool] = lambda: True,
     in_flight: int = 1,
 ) -> None:
     """Train trials until the budget is spent.
@@ -46,13 +45,12 @@ def work(
         budget: When to stop.
         board: Where curves are drawn.
         on_end: Hears of every trial that has ended here.
-        alive: Whether to take one more trial; a worker whose driver is gone stops.
         in_flight: Trials open at once, where the engine can.
 
     Raises:
         StoppedError: After five failed trials in a row, with what they had in common.
     """
-    search = _Search(store, engine.name, space, budget, board, on_end, alive)
+    search = _Search(store, engine.name, space, budget, board, on_end)
     try:
         engine.train_all(search, in_flight)
     finally:
@@ -93,11 +91,10 @@ class _Search:
         budget: Budget,
         board: Board | None,
         on_end: Callable[[FrozenTrial], None],
-        alive: Callable[[], bool],
     ) -> None:
         self._store, self._engine, self._space = store, engine, space
         self._budget, self._board = budget, board
-        self._on_end, self._alive = on_end, alive
+        self._on_end = on_end
         self._open: dict[str, _Attempt] = {}
         self._failures: list[str] = []
         self._told = time.monotonic()
@@ -112,8 +109,6 @@ class _Search:
 
     def next(self) -> Run | None:
         """A trial that its worker has left, else a new one while the budget lasts."""
-        if not self._alive():
-            return None
         trial = self._store.next_trial(self._may_start, self._space.suggest)
         if trial is None:
             return None

@@ -71,14 +71,21 @@ class Setup:
 
         return VectorizedEngine(*data, len(table.classes), config.accelerator, threads)
 
-    def expect(self, engine: Engine) -> None:
-        """Tell an engine how much is to come, so that it can make ready."""
+    def expect(self, engine: Engine, in_flight: int | None = None) -> None:
+        """Tell an engine how much is to come, so that it can make ready.
+
+        Args:
+            engine: What will train.
+            in_flight: Trials that it will have open; as the settings say when None.
+        """
         config = self.config
         most = [config.budget_epochs] if config.budget_epochs else []
         most += [config.n_trials * config.max_epochs] if config.n_trials else []
-        # A half of them, because weak trials are stopped early.
-        epochs = min(most, default=0) // 2
-        engine.expect(self.default_recipe(), epochs, config.in_flight or 1)
+        # A half of them, because weak trials are stopped early; a limit of time alone
+        # is filled, however much that takes.
+        epochs = min(most) // 2 if most else 10**9
+        slots = min(in_flight or config.in_flight or 1, config.n_trials or 10**9)
+        engine.expect(self.default_recipe(), epochs, slots)
 
     def open(self) -> Store:
         """The study in its folder, with the sampler and pruner that options name."""

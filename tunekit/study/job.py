@@ -1,35 +1,22 @@
-"""The main job: search hyperparameters, judge the winner, save it, report.
-
-    python -m tunekit.study --data adult.csv --target income --n-trials 50
-
-From Python:
-
-    from tunekit import Config, run
-    result = run(Config(data="adult.csv", target="income", n_trials=50))
-"""
+"""One call of the main job, step by step."""
 
 from __future__ import annotations
 
 import contextlib
-import io
-import math
 import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunekit.config import Config, read_command
-from tunekit.errors import StoppedError, TunekitError, one_line
+from tunekit.config import Config
+from tunekit.errors import StoppedError
 from tunekit.interrupt import Interrupted, listening, shield
+from tunekit.study.clock import Clock
+from tunekit.study.result import Result
 
 if TYPE_CHECKING:
-    import optuna
-    import pandas as pd
     from rich.console import Console
 
     from tunekit.budget import Budget
@@ -37,47 +24,9 @@ if TYPE_CHECKING:
     from tunekit.store import Store
     from tunekit.trial import Engine
 
-__all__ = ["Result", "dry_run", "main", "run"]
+__all__ = ["Job", "dry_run", "run"]
 
-_BEGAN = time.time()
-"""When this module was imported: a command's time limit counts from here."""
 _POLL_SECONDS = 0.2
-_REPORT_SECONDS = 2.0
-"""Kept back from a time limit for the winner, and as much again for the report."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a study came to.
-
-    Attributes:
-        folder: The study folder; everything below is read from it.
-        report: The content of ``report.json``.
-        study: The Optuna study.
-        trials: One row a trial: number, state, value (lowest validation loss), epochs,
-            seconds, and one column per hyperparameter.
-    """
-
-    folder: Path
-    report: dict[str, Any]
-    study: optuna.Study
-    trials: pd.DataFrame
-
-    @property
-    def best_params(self) -> dict[str, Any]:
-        """The winner's hyperparameters, as people read them."""
-        params: dict[str, Any] = self.report["best"]["params"]
-        return params
-
-    @property
-    def best_value(self) -> float:
-        """The lowest validation loss of any trial."""
-        return float(self.report["best"]["val_loss"])
-
-    @property
-    def history(self) -> list[tuple[int, float]]:
-        """(epochs spent in all, best validation loss so far), one an improvement."""
-        return [(epochs, loss) for epochs, loss in self.report["history"]]
 
 
 def run(config: Config, *, console: Console | None = None) -> Result:
@@ -96,86 +45,17 @@ def run(config: Config, *, console: Console | None = None) -> Result:
     """
     try:
         with listening():
-            return _Job(config, console, time.time()).run()
+            return Job(config, console, time.time()).run()
     except Interrupted as stop:
         raise KeyboardInterrupt(str(stop)) from None
 
 
 def dry_run(config: Config, *, console: Console | None = None) -> None:
     """Show what would be done, with the expected time; write nothing."""
-    _Job(config, console, time.time()).dry_run()
+    Job(config, console, time.time()).dry_run()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; the exit code."""
-    config: Config | None = None
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that cannot show a name from the data shows it escaped.
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        with listening():
-            command = read_command(arguments)
-            config = command.config
-            job = _Job(config, None, _BEGAN)
-            if command.dry_run:
-                job.dry_run()
-            else:
-                job.run()
-    except Interrupted as stop:
-        print("\nstopped", end="", file=sys.stderr)
-        if config is not None and (config.folder / "study.toml").exists():
-            print(
-                f"; all is kept in {config.folder}, and the same command goes on",
-                end="",
-                file=sys.stderr,
-            )
-        print(file=sys.stderr)
-        return stop.exit_code
-    except StoppedError as error:
-        return _fail(error, 3)
-    except TunekitError as error:
-        return _fail(error, 2)
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        why = error.strerror or str(error)
-        return _fail(
-            StoppedError(
-                f"files must be readable and writable, got: {why}{where}; mend that "
-                "and run the same command again, what was recorded is kept"
-            ),
-            3,
-        )
-    return 0
-
-
-def _fail(error: Exception, code: int) -> int:
-    line = one_line(" ".join(str(error).split()))
-    print(f"error: {line}", file=sys.stderr)
-    return code
-
-
-def _versions() -> dict[str, str]:
-    """What the study is made with; recorded, so that a report can say so later."""
-    packages = ("torch", "pytorch-lightning", "optuna", "numpy", "pandas")
-    found = {name: metadata.version(name) for name in packages}
-    return {"python": platform.python_version(), **found}
-
-
-def _quiet_when_unheard() -> Console:
-    """A console that falls silent when whoever read it has gone (``| head``)."""
-    from rich.console import Console
-
-    class Quiet(Console):
-        def on_broken_pipe(self) -> None:
-            self.quiet = True
-            # What Python flushes at exit must go somewhere, too.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-    return Quiet(highlight=False)
-
-
-class _Job:
+class Job:
     """One call of the main job, step by step."""
 
     def __init__(self, config: Config, console: Console | None, began: float) -> None:
@@ -183,8 +63,7 @@ class _Job:
         from tunekit.plan import Plan
         from tunekit.space import recipe_space
 
-        self.config, self.began = config, began
-        self.until = None if config.timeout is None else began + config.timeout
+        self.config, self.clock = config, Clock(began, config.timeout)
         self.console = console or _quiet_when_unheard()
         table = load(**config.data_options())
         space = recipe_space(config.space, len(table.y_train))
@@ -196,9 +75,6 @@ class _Job:
         self.setup = Setup(config, table, space)
         self._engine: Engine | None = None
         self._report: dict[str, Any] | None = None
-        self._search_until: float | None = None
-        self._final_until: float | None = None
-        self._seconds_before = 0.0
 
     def dry_run(self) -> None:
         """Show the whole plan and how long it may take; write nothing."""
@@ -210,7 +86,8 @@ class _Job:
         try:
             self.plan.show_expected_time(self.engine, self.setup.default_recipe())
         finally:
-            self.engine.close()
+            if self._engine is not None:
+                self._engine.close()
 
     def run(self) -> Result:
         """Search, judge, report; or say that all this is done."""
@@ -232,13 +109,14 @@ class _Job:
             check_same(folder, settings, described)
             before = settings_of(folder)
         else:
-            self._expect()  # refuses before anything is written
+            self._expect()
             Store.create(folder, settings, described)
         store = self.setup.open()
-        self._seconds_before = store.study.user_attrs.get("seconds", 0.0)
+        self.clock.before = store.study.user_attrs.get("seconds", 0.0)
         if before is not None:
             if self._is_finished(store, before):
                 return self._finished(store)
+            self._expect()
             self.plan.say(f"  going on with the {len(store.trials())} trials it has")
         store.extend(settings)
         store.study.set_user_attr("finished", False)
@@ -261,9 +139,13 @@ class _Job:
         return self._engine
 
     def _expect(self) -> None:
-        """Make ready to search; early, so that what helps us imports torch as we do."""
+        """Make ready to search, or refuse; before anything is written.
+
+        And before torch is imported, so that what helps us imports it while we do.
+        """
+        engine = self.engine
         if self._n_workers == 1:
-            self.setup.expect(self.engine)
+            self.setup.expect(engine)
 
     @property
     def _n_workers(self) -> int:
@@ -279,10 +161,9 @@ class _Job:
         from tunekit.trial import Recipe
         from tunekit.winner import crown
 
-        self._expect()
-        self._keep_time()
-        budget = self.setup.budget(self._search_until)
-        left = None if self._search_until is None else self._search_until - time.time()
+        self.clock.share_out()
+        budget = self.setup.budget(self.clock.search_until)
+        left = self.clock.search_seconds_left
         values = self.setup.space.from_stored
         with Screen(self.console, budget, store.trials, values, left) as screen:
             self._search(store, budget, screen)
@@ -300,7 +181,7 @@ class _Job:
                 settings=store.settings,
                 folder=self.config.folder,
                 say=screen.phase,
-                seconds_left=self._seconds_left,
+                seconds_left=self.clock.seconds_left,
             )
             screen.phase("writing the report")
             with shield():
@@ -309,27 +190,14 @@ class _Job:
                 store.study.set_user_attr("finished", True)
                 self._report = report.write(self.config.folder)
 
-    def _keep_time(self) -> None:
-        """Keep back from a time limit what evaluation, saving and the report will take.
-
-        Starting up read the table and imported much, as the end will; on a slow or busy
-        machine both take longer. The search leaves twice as much as the winner. Where
-        a start was so slow that little is left, half of that is still the search's,
-        and the other half goes to the winner and the report alike.
-        """
-        if self.until is not None:
-            now = time.time()
-            spare = max(_REPORT_SECONDS, 0.75 * (now - self.began))
-            spare = min(spare, max(0.0, self.until - now) / 4)
-            self._final_until = self.until - spare
-            self._search_until = self.until - 2 * spare
-
     def _why_no_winner(self, store: Store) -> str:
         """One line for a search without a single finite epoch."""
         trials = store.trials()
         if not trials:
             limit = (
-                f"--timeout {self.config.timeout:g}s" if self.until else "the budget"
+                f"--timeout {self.config.timeout:g}s"
+                if self.config.timeout is not None
+                else "the budget"
             )
             return (
                 f"a winner needs at least one epoch of training, and {limit} was spent "
@@ -345,10 +213,18 @@ class _Job:
         """Train until the budget is spent, in this process and in others."""
         from optuna.trial import TrialState
 
-        from tunekit.workers import work
+        from tunekit.workers import search_beside, work
 
         if self._n_workers > 1 and budget.may_start(store.trials()):
-            self._search_beside(store, screen, self._n_workers)
+            self.setup.board()  # before all of them write the same file
+            search_beside(
+                store,
+                self.config.folder,
+                self._n_workers,
+                until=self.clock.search_until,
+                on_end=screen.ended,
+                say=screen.phase,
+            )
         board = self.setup.board()
         while True:
             # With one worker this is the search; after several, whatever one of them
@@ -370,47 +246,9 @@ class _Job:
         if self.engine.trouble:
             screen.phase(f"{self.engine.trouble}; nothing was lost")
 
-    def _search_beside(self, store: Store, screen: Screen, n_workers: int) -> None:
-        """Watch worker processes until they are done."""
-        from tunekit.machine import cores
-        from tunekit.workers import Worker, stop
-
-        self.setup.board()
-        until = self._search_until
-        extra = {} if until is None else {"until": str(until)}
-        threads = max(1, cores() // n_workers)
-        seen = {t.number for t in store.trials() if t.state.is_finished()}
-        workers: list[Worker] = []
-        try:
-            for _ in range(n_workers):
-                workers.append(Worker.start(self.config.folder, threads, extra))
-            running = True
-            while running:
-                running = any(worker.code is None for worker in workers)
-                for trial in store.trials():
-                    if trial.state.is_finished() and trial.number not in seen:
-                        seen.add(trial.number)
-                        screen.ended(trial)
-                if running:
-                    time.sleep(_POLL_SECONDS)
-            for worker in workers:
-                if worker.code == 3:
-                    raise StoppedError(worker.last_words())
-                if worker.code:
-                    screen.phase(f"a worker ended early: {worker.last_words()}")
-        finally:
-            stop(workers)
-
-    def _seconds_left(self) -> float:
-        """Until the report must be begun."""
-        if self._final_until is None:
-            return math.inf
-        return self._final_until - time.time()
-
     def _note_seconds(self, store: Store) -> None:
         """Record the wall time spent on this study, in all its runs."""
-        seconds = self._seconds_before + time.time() - self.began
-        store.study.set_user_attr("seconds", round(seconds, 3))
+        store.study.set_user_attr("seconds", round(self.clock.total, 3))
 
     def _is_finished(self, store: Store, before: dict[str, Any]) -> bool:
         """Whether the folder already holds the result of this budget."""
@@ -440,5 +278,21 @@ class _Job:
         return Result(folder, found, store.study, trials_frame(store.trials()))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _versions() -> dict[str, str]:
+    """What the study is made with; recorded, so that a report can say so later."""
+    packages = ("torch", "pytorch-lightning", "optuna", "numpy", "pandas")
+    found = {name: metadata.version(name) for name in packages}
+    return {"python": platform.python_version(), **found}
+
+
+def _quiet_when_unheard() -> Console:
+    """A console that falls silent when whoever read it has gone (``| head``)."""
+    from rich.console import Console
+
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            # What Python flushes at exit must go somewhere, too.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    return Quiet(highlight=False)
