@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -37,3 +38,18 @@ def test_tables_are_those_of_the_report(folder: Path) -> None:
         # And a table that says something else would be seen.
         begin = text.index("-->\n") + 4
         assert results.fill(text[:begin] + "x" + text[begin:], report) == text
+
+
+def test_the_figures_in_readme_are_those_of_the_report() -> None:
+    report = json.loads((FOLDERS[0] / "report.json").read_text("utf-8"))
+    readme = (EXPERIMENTS.parent / "README.md").read_text("utf-8")
+    found = re.search(
+        r"on two cores ([\d.]+) times faster than Optuna with Lightning\s+"
+        r"where networks are small, ([\d.]+) times by default, and ([\d.]+) times",
+        readme,
+    )
+    assert found is not None
+    for text, load in zip(found.groups(), results_of(FOLDERS[0]).RACES, strict=True):
+        ratio = report[load]["ratios"]["idiomatic"]["median"]
+        digits = len(text.partition(".")[2])
+        assert f"{ratio:.{digits}f}" == text, load

@@ -193,7 +193,8 @@ def _maker(name: str, study_seed: int, space: Space) -> _Maker:
     samplers = optuna.samplers
 
     def make(seed: int) -> BaseSampler:
-        random = samplers.RandomSampler(seed=seed)
+        if name in ("random", "grid"):
+            return samplers.RandomSampler(seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if name == "tpe":
@@ -204,7 +205,7 @@ def _maker(name: str, study_seed: int, space: Space) -> _Maker:
             if name == "gp":
                 return samplers.GPSampler(
                     seed=seed,
-                    independent_sampler=random,
+                    independent_sampler=samplers.RandomSampler(seed=seed),
                     n_startup_trials=_STARTUP,
                     warn_independent_sampling=False,
                 )
@@ -212,7 +213,7 @@ def _maker(name: str, study_seed: int, space: Space) -> _Maker:
                 return _CmaEs(
                     space.distributions(space.always()),
                     seed=seed,
-                    independent_sampler=random,
+                    independent_sampler=samplers.RandomSampler(seed=seed),
                     warn_independent_sampling=False,
                     consider_pruned_trials=True,
                 )
@@ -222,11 +223,9 @@ def _maker(name: str, study_seed: int, space: Space) -> _Maker:
                 return samplers.QMCSampler(
                     seed=study_seed % 2**31,
                     scramble=True,
-                    independent_sampler=random,
+                    independent_sampler=samplers.RandomSampler(seed=seed),
                     warn_independent_sampling=False,
                 )
-        if name in ("random", "grid"):
-            return random
         raise ValueError(f'unknown sampler "{name}"')
 
     return make
