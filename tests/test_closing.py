@@ -21,6 +21,7 @@ REPORT: dict[str, Any] = {
         "params": {"lr": 0.00123456, "optimizer": "[red]", "nesterov": True},
     },
     "trials": {"total": 9, "pruned": 3, "failed": 1},
+    "epochs_trained": 60,
     "test": {
         "loss": 0.25,
         "loss_interval": [0.2, 0.3],
@@ -84,6 +85,9 @@ def test_every_figure_is_told() -> None:
         ({"timeout": "10m"}, "--timeout 1200s"),
         ({"timeout": "0.25s"}, "--timeout 0.5s"),
         ({"timeout": "100d"}, "--timeout 17280000s"),
+        ({"n_trials": 10**6, "timeout": "10m"}, "--timeout 1200s"),
+        ({"budget_epochs": 10**6, "timeout": "10m"}, "--timeout 1200s"),
+        ({"n_trials": 5, "timeout": "10m"}, "--n-trials 10"),
     ],
 )
 def test_how_to_search_on(options: dict[str, Any], flag: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,7 @@ def show_result(console: Console, config: Config, report: Mapping[str, Any]) -> 
         f"report      {config.folder / 'report.html'}",
         f"curves      tensorboard --logdir {folder}/tb",
         f"predict     python -m tunekit.predict {folder} rows.csv -o predictions.csv",
-        f"search on   the same command with {_larger(config)}",
+        f"search on   the same command with {_larger(config, report)}",
     )
 
 
@@ -93,11 +94,16 @@ def trials_frame(trials: list[FrozenTrial]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _larger(config: Config) -> str:
-    """A flag with a budget twice as large."""
-    if config.n_trials is not None:
+def _larger(config: Config, report: Mapping[str, Any]) -> str:
+    """A flag with a budget twice as large, of the budget that ended the search."""
+    ended_by_time = (
+        config.timeout is not None
+        and report["trials"]["total"] < (config.n_trials or math.inf)
+        and report["epochs_trained"] < (config.budget_epochs or math.inf)
+    )
+    if config.n_trials is not None and not ended_by_time:
         return f"--n-trials {2 * config.n_trials}"
-    if config.budget_epochs is not None:
+    if config.budget_epochs is not None and not ended_by_time:
         return f"--budget-epochs {2 * config.budget_epochs}"
     return f"--timeout {2 * (config.timeout or 60):.12g}s"
 

@@ -55,7 +55,10 @@ class Pretended:
         with suppress(OSError):
             self._theirs.shutdown(socket.SHUT_RDWR)
 
-    def wait(self):
+    def poll(self):
+        return None
+
+    def wait(self, timeout=None):
         self._thread.join(20)
         assert not self._thread.is_alive()
 

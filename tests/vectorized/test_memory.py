@@ -340,6 +340,18 @@ def test_free_memory_is_a_number_of_bytes(monkeypatch, text):
     assert free == (2_048_000 if text and "Available" in text else float("inf"))
 
 
+def test_a_network_that_fits_nowhere_fails_alone(monkeypatch):
+    """In one line, before the system kills everybody."""
+    monkeypatch.setattr(shard, "_free_bytes", lambda device: 2e9)
+    huge = replace(RUNS[0], recipe=replace(RUNS[0].recipe, width=65_536, n_layers=2))
+    feed = Told([RUNS[1], replace(huge, key="huge"), RUNS[2]])
+    VectorizedEngine(*NARROW, "cpu", processes=1).train_all(feed, 3)
+    assert [*feed.errors] == ["huge"]
+    assert "GB are free; narrow width or n_layers" in str(feed.errors["huge"])
+    for run in (RUNS[1], RUNS[2]):
+        assert_same(feed.fits[run.key], alone(run))
+
+
 def test_nothing_is_kept_of_a_run_that_was_let_go():
     here = shard_of(NARROW)
     for run in RUNS[:3]:

@@ -117,7 +117,8 @@ class Job:
             if self._is_finished(store, before):
                 return self._finished(store)
             self._expect()
-            self.plan.say(f"  going on with the {len(store.trials())} trials it has")
+            if n := len(store.trials()):
+                self.plan.say(f"  going on with the {n} trials it has")
         store.extend(settings)
         store.study.set_user_attr("finished", False)
         store.study.set_user_attr("versions", _versions())

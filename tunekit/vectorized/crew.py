@@ -152,8 +152,8 @@ class Crew:
             if o.shard is helper:
                 o.shard, o.lost = self.here, True
         self.helpers.remove(helper)
-        said = helper.close()
-        self.trouble = f"a training process ended early: {said or 'no message'}"
+        said = helper.close(gone=True)
+        self.trouble = f"a training process ended early: {said}"
 
     def _move(
         self,

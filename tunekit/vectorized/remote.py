@@ -123,10 +123,18 @@ class RemoteShard:
         """See ``Shard.drop``."""
         self._call("drop", key)
 
-    def close(self) -> str:
-        """End the process; the last line it said, if any."""
+    def close(self, *, gone: bool = False) -> str:
+        """End the process; why it ended by itself, if it did.
+
+        Args:
+            gone: Whether it is ending already; its own reason is waited for.
+        """
         if self._said.closed:
             return ""
+        if gone:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(1.0)
+        code = self._process.poll()
         self._process.kill()
         self._process.wait()
         # Its output is closed by the thread that reads it, when nothing is left of it.
@@ -136,7 +144,11 @@ class RemoteShard:
         self._said.seek(0)
         lines = self._said.read().strip().splitlines()
         self._said.close()
-        return lines[-1] if lines else ""
+        if lines:
+            return lines[-1]
+        if code is not None and code < 0:
+            return f"killed by signal {-code}, as the system does when memory is short"
+        return "no message"
 
     def _call(self, method: str, *arguments: Any) -> Any:
         self._send(method, *arguments)

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from tunekit.machine import threads
-from tunekit.trial import Fitted, Metrics, Run
+from tunekit.sizes import parameter_count
+from tunekit.trial import Fitted, Metrics, Recipe, Run
 from tunekit.vectorized.member import Member
 from tunekit.vectorized.stack import CHUNK, VALIDATION_ROWS, Rows, Stack
 from tunekit.vectorized.state import State
@@ -36,6 +37,8 @@ them in the cache again; of larger networks each is a stack of its own."""
 _ALIGNED = 64
 """Bytes: torch's own memory begins at a multiple, and an address may decide over the
 last bit of a product."""
+_LITTLE = 1e9
+"""Bytes: what needs less is tried, whatever seems to be free."""
 _MEMORY_SHARE = 0.5
 """Of the memory that is free when a stack is built, at most this much is planned."""
 
@@ -75,8 +78,13 @@ class Shard:
         self._parameters = _CPU_PARAMETERS if on_cpu else None
 
     def open(self, run: Run, state: State | None = None) -> None:
-        """Take a run, from its start or from a state."""
+        """Take a run, from its start or from a state.
+
+        Raises:
+            MemoryError: If its network alone would not fit.
+        """
         data = self._rows
+        self._refuse_too_large(run.recipe)
         with torch.inference_mode(False):  # whatever our caller is in
             self._members[run.key] = Member(
                 run, data.x_train.shape[1], data.n_classes, data.x_train, state
@@ -205,6 +213,18 @@ class Shard:
         entries += n_valid * (3 * columns + 3 * logits)
         needed: int = entries * data.x_train.element_size()
         return needed < _MEMORY_SHARE * _free_bytes(data.x_train.device)
+
+    def _refuse_too_large(self, recipe: Recipe) -> None:
+        """Better one line than being killed by the system."""
+        x = self._rows.x_train
+        n_params, _ = parameter_count(recipe, x.shape[1], self._rows.n_classes)
+        # Parameters, gradients, two moments, a copy to go back to, the best weights.
+        needed, free = 8 * n_params * x.element_size(), _free_bytes(x.device)
+        if needed > max(free, _LITTLE):
+            raise MemoryError(
+                f"a network of {n_params:,} parameters needs {needed / 1e9:.1f} GB to "
+                f"train, {free / 1e9:.1f} GB are free; narrow width or n_layers"
+            )
 
     def _entries_of(self, members: list[Member]) -> int:
         """Rows times columns of a layer, or of all logits where those are more."""
