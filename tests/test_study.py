@@ -197,6 +197,19 @@ def test_a_study_without_one_finite_loss_stops_in_one_line(
     assert "none of 2 trials had one" in str(caught.value)
 
 
+def test_where_all_trials_fail_the_reason_is_told(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr("tunekit.vectorized.shard.Member", broken)
+    with pytest.raises(StoppedError) as caught:
+        run(options, n_trials=2, in_flight=1)
+    told = str(caught.value)
+    assert "all of 2 did, the last with: RuntimeError: no such kernel" in told
+
+
 def test_a_dry_run_writes_nothing(options: dict[str, Any], tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     console = quiet()

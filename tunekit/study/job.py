@@ -118,7 +118,8 @@ class Job:
                 return self._finished(store)
             self._expect()
             if n := len(store.trials()):
-                self.plan.say(f"  going on with the {n} trials it has")
+                has = "one trial" if n == 1 else f"{n} trials"
+                self.plan.say(f"  going on with the {has} it has")
         store.extend(settings)
         store.study.set_user_attr("finished", False)
         store.study.set_user_attr("versions", _versions())
@@ -203,6 +204,13 @@ class Job:
             return (
                 f"a winner needs at least one epoch of training, and {limit} was spent "
                 "before one was done; give it more and run the same command again"
+            )
+        errors = [t.user_attrs["error"] for t in trials if "error" in t.user_attrs]
+        if len(errors) == len(trials):
+            return (
+                "a winner needs at least one trial that does not fail, and all of "
+                f"{len(trials)} did, the last with: {errors[-1]}; mend that and "
+                "give more trials, or another space under another --name"
             )
         return (
             "a winner needs at least one epoch with a finite loss, and none of "

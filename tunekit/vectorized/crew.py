@@ -69,7 +69,9 @@ class Crew:
     def here(self) -> Shard:
         """The part of this process."""
         if self._here is None:
-            self._here = self._made()
+            from tunekit.vectorized.shard import Shard
+
+            self._here = Shard(*self._data)
         return self._here
 
     def make_ready(self) -> None:
@@ -77,8 +79,7 @@ class Crew:
 
         Helpers that have started by then get the table, too.
         """
-        if self._here is None:
-            self._here = self._made()
+        self._here = self.here
         self._begin([helper for helper in self.helpers if helper.is_ready])
 
     def forget(self) -> None:
@@ -186,8 +187,3 @@ class Crew:
                 helper.begin()
             except LostError:
                 self.lose(helper, [])
-
-    def _made(self) -> Shard:
-        from tunekit.vectorized.shard import Shard
-
-        return Shard(*self._data)
