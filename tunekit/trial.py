@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Literal, Protocol
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "OnEpoch",
     "Recipe",
     "Run",
+    "State",
+    "Verdict",
 ]
 
 Activation = Literal["relu", "silu", "gelu", "tanh"]
@@ -107,6 +110,21 @@ OnEpoch = Callable[[int, Metrics], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
+class State:
+    """All that a run needs to go on, in any process and in either engine."""
+
+    tensors: Mapping[str, Any] = field(repr=False)
+    """CPU tensors: ``net.…``, ``first.…``, ``second.…`` (the optimizer's moments) and
+    ``best.…`` (the network after its best epoch), by the network's names."""
+    steps: int
+    """Optimizer steps taken."""
+    best_epoch: int
+    """The epoch (from 1) with the lowest validation loss; 0 when none."""
+    curve: Sequence[Metrics]
+    """The metrics of every epoch so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One model to be trained: a recipe, its horizon, and the key of its randomness."""
 
@@ -121,6 +139,8 @@ class Run:
     reached: int = 0
     """Epochs that were recorded before an interruption. Where several runs are open,
     one that is behind this is trained to it before the others go on."""
+    state: State | None = field(default=None, repr=False)
+    """Where it was paused, to go on from there; None to begin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +159,15 @@ class Fitted:
     def best(self) -> Metrics:
         """The metrics of the best epoch."""
         return self.curve[self.best_epoch - 1]
+
+
+class Verdict(Enum):
+    """What becomes of a run after an epoch."""
+
+    GO_ON = "go on"
+    PAUSE = "pause"
+    """It stops here, and may be opened again from the state it had."""
+    STOP = "stop"
 
 
 @dataclass(frozen=True)
@@ -168,8 +197,12 @@ class Feed(Protocol):
         """One more run to open; None when there is none now."""
         ...
 
-    def epochs(self, heard: Sequence[Heard]) -> list[bool]:
-        """Hears of epochs; for each, whether its run goes on."""
+    def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
+        """Hears of epochs; for each, what becomes of its run."""
+        ...
+
+    def paused(self, run: Run, state: State | None) -> None:
+        """Hears of a run that was paused; None where its engine keeps its state."""
         ...
 
     def end(self, run: Run, fitted: Fitted) -> None:
