@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from tunekit.errors import ConfigError, DataError
 from tunekit.feed import one_by_one, train_together
-from tunekit.trial import Feed, Fitted, Heard, Metrics, OnEpoch, Recipe, Run
+from tunekit.trial import Feed, Fitted, Heard, Metrics, Recipe, Run, State, Verdict
+
+OnEpoch = Callable[[int, Metrics], Verdict]
 
 
 def run_of(key: str, **options: Any) -> Run:
@@ -22,19 +24,27 @@ def run_of(key: str, **options: Any) -> Run:
 
 
 class Listed:
-    """An engine whose validation losses are given; anything may be raised there."""
+    """An engine whose validation losses are given; anything may be raised there.
+
+    It keeps the states of runs that are paused itself, unless it is told to give them.
+    """
 
     name = "listed"
 
-    def __init__(self, losses: dict[str, Sequence[float | Exception]]) -> None:
-        self.losses = losses
+    def __init__(
+        self, losses: dict[str, Sequence[float | Exception]], gives: bool = True
+    ) -> None:
+        self.losses, self.gives = losses, gives
         self.trained: list[str] = []
 
-    def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
+    def train(self, run: Run, on_epoch: OnEpoch) -> Fitted | State | None:
         self.trained.append(run.key)
         curve: list[Metrics] = []
         best, best_epoch = math.inf, 0
-        for epoch in range(1, run.max_epochs + 1):
+        if run.state:
+            curve, best_epoch = list(run.state.curve), run.state.best_epoch
+            best = curve[best_epoch - 1].val_loss if best_epoch else best
+        for epoch in range(run.paused_at + 1, run.max_epochs + 1):
             loss = self.losses[run.key][epoch - 1]
             if isinstance(loss, BaseException):
                 raise loss
@@ -42,7 +52,15 @@ class Listed:
             if math.isfinite(loss) and loss < best:
                 best, best_epoch = loss, epoch
             tired = epoch - best_epoch >= run.patience
-            if not on_epoch(epoch, curve[-1]) or tired or not math.isfinite(loss):
+            verdict = on_epoch(epoch, curve[-1])
+            over = tired or not math.isfinite(loss) or epoch == run.max_epochs
+            if verdict is Verdict.PAUSE and not over:
+                if not self.gives:
+                    return None
+                return State(
+                    tensors={}, steps=epoch, best_epoch=best_epoch, curve=curve
+                )
+            if over or verdict is Verdict.STOP:
                 break
         return Fitted(
             curve=curve,
@@ -52,7 +70,7 @@ class Listed:
         )
 
     def train_all(self, feed: Feed, slots: int) -> None:
-        one_by_one(self, feed)
+        one_by_one(self.train, feed)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -62,9 +80,11 @@ class Notes:
     """A feed that writes down all it is told, and whether within a turn."""
 
     def __init__(
-        self, runs: Sequence[Run], go_on: Callable[[Heard], bool] = lambda heard: True
+        self,
+        runs: Sequence[Run],
+        judge: Callable[[Heard], Verdict] = lambda heard: Verdict.GO_ON,
     ) -> None:
-        self.waiting, self.go_on = [*runs], go_on
+        self.waiting, self.judge = [*runs], judge
         self.told: list[tuple[Any, ...]] = []
         self.turns = 0
         self.in_turn = False
@@ -88,10 +108,14 @@ class Notes:
         self.note("next", run and run.key)
         return run
 
-    def epochs(self, heard: Sequence[Heard]) -> list[bool]:
+    def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
         (each,) = heard
         self.note("epoch", each.run.key, each.epoch, each.over)
-        return [self.go_on(each)]
+        return [self.judge(each)]
+
+    def paused(self, run: Run, state: State | None) -> None:
+        self.note("paused", run.key, state and len(state.curve))
+        self.state = state
 
     def end(self, run: Run, fitted: Fitted) -> None:
         self.note("end", run.key, len(fitted.curve))
@@ -106,7 +130,7 @@ class Notes:
 def test_every_run_is_told_from_its_start_to_its_end_before_the_next() -> None:
     runs = [run_of("a", max_epochs=2), run_of("b", max_epochs=1)]
     feed = Notes(runs)
-    one_by_one(Listed({"a": [2, 1], "b": [1]}), feed)
+    one_by_one(Listed({"a": [2, 1], "b": [1]}).train, feed)
     assert feed.told == [
         ("next", "a"),
         ("epoch", "a", 1, False),
@@ -122,8 +146,11 @@ def test_every_run_is_told_from_its_start_to_its_end_before_the_next() -> None:
 
 
 def test_a_no_ends_a_run_there() -> None:
-    feed = Notes([run_of("a"), run_of("b")], lambda heard: heard.epoch < 2)
-    one_by_one(Listed({"a": [4, 3, 2, 1], "b": [4, 3, 2, 1]}), feed)
+    feed = Notes(
+        [run_of("a"), run_of("b")],
+        lambda heard: Verdict.GO_ON if heard.epoch < 2 else Verdict.STOP,
+    )
+    one_by_one(Listed({"a": [4, 3, 2, 1], "b": [4, 3, 2, 1]}).train, feed)
     assert [told for told in feed.told if told[0] == "end"] == [
         ("end", "a", 2),
         ("end", "b", 2),
@@ -145,7 +172,7 @@ def test_a_run_is_over_in_the_epoch_in_which_its_engine_ends_it(
 ) -> None:
     """Without looking into the engine: horizon, patience, a loss not finite."""
     feed = Notes([run_of("a", max_epochs=horizon, patience=patience)])
-    one_by_one(Listed({"a": losses}), feed)
+    one_by_one(Listed({"a": losses}).train, feed)
     overs = [told[3] for told in feed.told if told[0] == "epoch"]
     assert overs == [False] * (len(overs) - 1) + [True]
     assert ("end", "a", len(overs)) in feed.told
@@ -159,14 +186,14 @@ def test_a_training_loss_that_is_not_finite_is_the_end_too() -> None:
             return Fitted(curve=[metrics], best_epoch=0, weights={}, diverged=True)
 
     feed = Notes([run_of("a")])
-    one_by_one(Broken({}), feed)
+    one_by_one(Broken({}).train, feed)
     assert ("epoch", "a", 1, True) in feed.told
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), MemoryError("no"), OSError("no")])
 def test_an_error_fails_that_run_alone(error: Exception) -> None:
     feed = Notes([run_of("a"), run_of("b", max_epochs=1)])
-    one_by_one(Listed({"a": [2, error], "b": [1]}), feed)
+    one_by_one(Listed({"a": [2, error], "b": [1]}).train, feed)
     assert feed.told == [
         ("next", "a"),
         ("epoch", "a", 1, False),
@@ -184,7 +211,7 @@ def test_an_error_fails_that_run_alone(error: Exception) -> None:
 def test_what_is_not_the_runs_fault_ends_everything(error: BaseException) -> None:
     feed = Notes([run_of("a"), run_of("b")])
     with pytest.raises(type(error)):
-        one_by_one(Listed({"a": [2, error]}), feed)  # type: ignore[list-item]
+        one_by_one(Listed({"a": [2, error]}).train, feed)  # type: ignore[list-item]
     assert [told[0] for told in feed.told] == ["next", "epoch"]
     assert not feed.in_turn
 
@@ -196,13 +223,71 @@ def test_an_error_of_the_feed_at_an_end_is_no_failure_of_the_run() -> None:
 
     feed = Full([run_of("a", max_epochs=1)])
     with pytest.raises(ValueError, match="of the feed"):
-        one_by_one(Listed({"a": [1]}), feed)
+        one_by_one(Listed({"a": [1]}).train, feed)
     assert [told[0] for told in feed.told] == ["next", "epoch"]
+
+
+def pause_at(*epochs: int) -> Callable[[Heard], Verdict]:
+    return lambda each: Verdict.PAUSE if each.epoch in epochs else Verdict.GO_ON
+
+
+@pytest.mark.parametrize("gives", [True, False])
+def test_a_pause_is_told_with_the_state_and_the_next_run_begins(gives: bool) -> None:
+    feed = Notes([run_of("a"), run_of("b", max_epochs=1)], pause_at(2))
+    one_by_one(Listed({"a": [4, 3, 2, 1], "b": [1]}, gives).train, feed)
+    assert feed.told == [
+        ("next", "a"),
+        ("epoch", "a", 1, False),
+        ("epoch", "a", 2, False),
+        ("paused", "a", 2 if gives else None),
+        ("next", "b"),
+        ("epoch", "b", 1, True),
+        ("end", "b", 1),
+        ("next", None),
+    ]
+
+
+def test_a_run_that_was_paused_goes_on_after_its_last_epoch() -> None:
+    engine = Listed({"a": [4, 3, 2, 1]})
+    feed = Notes([run_of("a")], pause_at(2))
+    one_by_one(engine.train, feed)
+    again = Notes([run_of("a", state=feed.state)])
+    one_by_one(engine.train, again)
+    assert again.told[:-1] == [
+        ("next", "a"),
+        ("epoch", "a", 3, False),
+        ("epoch", "a", 4, True),
+        ("end", "a", 4),
+    ]
+
+
+def test_patience_counts_from_the_best_epoch_before_the_pause() -> None:
+    engine = Listed({"a": [3, 1, 2, 2, 2, 2]})
+    feed = Notes([run_of("a", max_epochs=6, patience=3)], pause_at(3))
+    one_by_one(engine.train, feed)
+    again = Notes([run_of("a", max_epochs=6, patience=3, state=feed.state)])
+    one_by_one(engine.train, again)
+    assert [told[2:] for told in again.told if told[0] == "epoch"] == [
+        (4, False),
+        (5, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("losses", "options"),
+    [([2, 1], {"max_epochs": 2}), ([1, 2], {"patience": 1}), ([1, math.inf], {})],
+)
+def test_a_run_that_is_over_ends_though_it_was_to_pause(
+    losses: list[float], options: dict[str, Any]
+) -> None:
+    feed = Notes([run_of("a", **options)], pause_at(2))
+    one_by_one(Listed({"a": losses}).train, feed)
+    assert feed.told[-3:] == [("epoch", "a", 2, True), ("end", "a", 2), ("next", None)]
 
 
 def test_no_run_at_all() -> None:
     feed = Notes([])
-    one_by_one(Listed({}), feed)
+    one_by_one(Listed({}).train, feed)
     assert feed.told == [("next", None)]
 
 

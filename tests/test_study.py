@@ -33,7 +33,7 @@ from tunekit.fit import LightningEngine
 from tunekit.predict import Predictor
 from tunekit.store import Store
 from tunekit.study.clock import Clock
-from tunekit.trial import Fitted, OnEpoch, Run
+from tunekit.trial import Fitted, Run, State
 
 SMALL: dict[str, Any] = {
     "n_trials": 2,
@@ -127,9 +127,9 @@ def test_no_test_row_is_asked_for_while_the_search_goes_on(
 ) -> None:
     trained: list[str] = []
     asked: list[list[str]] = []
-    real_train, real_rows = LightningEngine.train, Table.test_rows
+    real_train, real_rows = LightningEngine._train_one, Table.test_rows
 
-    def train(self: LightningEngine, run: Run, on_epoch: OnEpoch) -> Fitted:
+    def train(self: LightningEngine, run: Run, on_epoch: Any) -> Fitted | State:
         trained.append(run.key)
         return real_train(self, run, on_epoch)
 
@@ -137,7 +137,7 @@ def test_no_test_row_is_asked_for_while_the_search_goes_on(
         asked.append([*trained])
         return real_rows(self)
 
-    monkeypatch.setattr(LightningEngine, "train", train)
+    monkeypatch.setattr(LightningEngine, "_train_one", train)
     monkeypatch.setattr(Table, "test_rows", rows)
     run(options, engine="lightning")
     assert asked[0] == ["trial-0", "trial-1", "final-0", "baseline"]
@@ -187,10 +187,10 @@ def test_refusals_are_errors_of_the_house(options: dict[str, Any]) -> None:
 def test_a_study_without_one_finite_loss_stops_in_one_line(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(self: LightningEngine, run: Run, on_epoch: OnEpoch) -> Fitted:
+    def train(self: LightningEngine, run: Run, on_epoch: Any) -> Fitted:
         return Fitted(curve=[], best_epoch=0, weights={}, diverged=True)
 
-    monkeypatch.setattr(LightningEngine, "train", train)
+    monkeypatch.setattr(LightningEngine, "_train_one", train)
     with pytest.raises(StoppedError) as caught:
         run(options, engine="lightning")
     assert "\n" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from tunekit.feed import one_by_one
 from tunekit.fit import LightningEngine
 from tunekit.mlp import MLP
 from tunekit.predict import Predictor
-from tunekit.trial import Engine, Feed, Fitted, Heard, Metrics, OnEpoch, Recipe, Run
+from tunekit.trial import Engine, Feed, Fitted, Heard, Metrics, Recipe, Run, Verdict
 from tunekit.vectorized import VectorizedEngine
 from tunekit.winner import Judge, crown
 
 SETTINGS = {"final_seeds": 3, "max_epochs": 4, "patience": 10, "seed": 0}
 DEFAULT = Recipe(batch_size=32)
 RECIPE = Recipe(width=8, n_layers=1, batch_size=16, dropout=0.0)
+OnEpoch = Callable[[int, Metrics], Verdict]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +81,8 @@ class Untrained:
             curve.append(Metrics(loss, loss, 0.5, 0.5, 1e-3, 0.1))
             if math.isfinite(loss) and loss < best:
                 best, best_epoch = loss, len(curve)
-            if not on_epoch(len(curve), curve[-1]) or not math.isfinite(loss):
+            verdict = on_epoch(len(curve), curve[-1])
+            if verdict is Verdict.STOP or not math.isfinite(loss):
                 break
         return Fitted(
             curve=curve,
@@ -89,7 +92,7 @@ class Untrained:
         )
 
     def train_all(self, feed: Feed, slots: int) -> None:
-        one_by_one(self, feed)
+        one_by_one(self.train, feed)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -405,7 +408,7 @@ class Timed(Untrained):
         self.clock = clock
 
     def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
-        def tick(epoch: int, metrics: Metrics) -> bool:
+        def tick(epoch: int, metrics: Metrics) -> Verdict:
             self.clock.seconds -= 1
             return on_epoch(epoch, metrics)
 
@@ -470,7 +473,7 @@ class Together(Untrained):
         runs = [*iter(feed.next, None)]
         assert len(runs) <= slots
         self.waves.append([run.key for run in runs])
-        whole = {run.key: self.train(run, lambda *_: True) for run in runs}
+        whole = {run.key: self.train(run, lambda *_: Verdict.GO_ON) for run in runs}
         for epoch in range(1, SETTINGS["max_epochs"] + 1):
             self.clock.seconds -= len(runs)
             heard = [
@@ -478,7 +481,7 @@ class Together(Untrained):
                 for run in runs
             ]
             going = dict(zip([*runs], feed.epochs(heard), strict=True))
-            for run in [run for run, go_on in going.items() if not go_on]:
+            for run in [run for run, v in going.items() if v is Verdict.STOP]:
                 runs.remove(run)
                 fitted = whole[run.key]
                 cut = Fitted(

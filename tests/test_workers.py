@@ -29,7 +29,7 @@ from tunekit.search import pruner, sampler
 from tunekit.seeds import seed_for
 from tunekit.space import Space, recipe_space
 from tunekit.store import Store, check_same, settings_of
-from tunekit.trial import Feed, Fitted, Heard, Metrics, OnEpoch, Recipe, Run
+from tunekit.trial import Feed, Fitted, Heard, Metrics, Recipe, Run, Verdict
 from tunekit.workers import Setup, Worker, stop, work
 
 ATTRIBUTES = {
@@ -107,20 +107,20 @@ class Curves:
     def event(self, run: Run, epoch: int, before: bool) -> None:
         """For those who want to be there."""
 
-    def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
+    def train(self, run: Run, on_epoch: Callable[[int, Metrics], Verdict]) -> Fitted:
         made = Opened(run)
         for epoch in range(1, run.max_epochs + 1):
             self.event(run, epoch, before=True)
             self.epochs += 1
             over = made.add(self.loss(run, epoch))
-            go_on = on_epoch(epoch, made.curve[-1])
+            verdict = on_epoch(epoch, made.curve[-1])
             self.event(run, epoch, before=False)
-            if over or not go_on:
+            if over or verdict is Verdict.STOP:
                 break
         return made.fitted()
 
     def train_all(self, feed: Feed, slots: int) -> None:
-        one_by_one(self, feed)
+        one_by_one(self.train, feed)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -176,8 +176,8 @@ class Rounds(Curves):
             self.turned(inside=True)
         verdicts = feed.epochs([each for _, each in heard]) if heard else []
         self.turned(inside=True)
-        for (o, each), go_on in zip(heard, verdicts, strict=True):
-            if each.over or not go_on:
+        for (o, each), verdict in zip(heard, verdicts, strict=True):
+            if each.over or verdict is Verdict.STOP:
                 opened.remove(o)
                 feed.end(o.run, o.fitted())
                 self.turned(inside=True)
@@ -446,7 +446,7 @@ def most_open(engine: Rounds) -> list[int]:
         def __getattr__(self, name: str) -> Any:
             return getattr(self.feed, name)
 
-        def epochs(self, heard: list[Heard]) -> list[bool]:
+        def epochs(self, heard: list[Heard]) -> list[Verdict]:
             seen.append(len(heard))
             return self.feed.epochs(heard)
 

@@ -7,25 +7,37 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from tunekit.errors import TunekitError
-from tunekit.trial import Engine, Feed, Fitted, Heard, Metrics, Run
+from tunekit.trial import Engine, Feed, Fitted, Heard, Metrics, Run, State, Verdict
 
-__all__ = ["one_by_one", "train_together"]
+__all__ = ["Train", "one_by_one", "train_together"]
+
+Train = Callable[[Run, Callable[[int, Metrics], Verdict]], Fitted | State | None]
+"""Trains one run and tells its epochs. Gives what it came to or, where a verdict paused
+a run that was not over, its state; None where whoever trains keeps that."""
 
 
-def one_by_one(engine: Engine, feed: Feed) -> None:
-    """``train_all`` of an engine that trains one run at a time."""
+def one_by_one(train: Train, feed: Feed) -> None:
+    """``train_all`` of an engine that trains one run at a time.
+
+    Args:
+        train: Trains one run; see :data:`Train`.
+        feed: Where runs come from.
+    """
     while True:
         with feed.turn():
             run = feed.next()
         if run is None:
             return
-        _train_one(engine, run, feed)
+        _train_one(train, run, feed)
 
 
-def _train_one(engine: Engine, run: Run, feed: Feed) -> None:
+def _train_one(train: Train, run: Run, feed: Feed) -> None:
     best, best_epoch = math.inf, 0
+    if run.state and run.state.best_epoch:
+        best_epoch = run.state.best_epoch
+        best = run.state.curve[best_epoch - 1].val_loss
 
-    def on_epoch(epoch: int, metrics: Metrics) -> bool:
+    def on_epoch(epoch: int, metrics: Metrics) -> Verdict:
         nonlocal best, best_epoch
         finite = math.isfinite(metrics.train_loss + metrics.val_loss)
         if finite and metrics.val_loss < best:
@@ -36,7 +48,7 @@ def _train_one(engine: Engine, run: Run, feed: Feed) -> None:
             return feed.epochs([Heard(run, epoch, metrics, over)])[0]
 
     try:
-        fitted = engine.train(run, on_epoch)
+        outcome = train(run, on_epoch)
     except TunekitError:
         # Not the run's fault: whoever feeds us is to stop.
         raise
@@ -45,7 +57,10 @@ def _train_one(engine: Engine, run: Run, feed: Feed) -> None:
             feed.fail(run, error)
     else:
         with feed.turn():
-            feed.end(run, fitted)
+            if isinstance(outcome, Fitted):
+                feed.end(run, outcome)
+            else:
+                feed.paused(run, outcome)
 
 
 class _Given:
@@ -61,8 +76,13 @@ class _Given:
     def next(self) -> Run | None:
         return self._waiting.pop(0) if self._waiting else None
 
-    def epochs(self, heard: Sequence[Heard]) -> list[bool]:
-        return [self._on_epoch(each) for each in heard]
+    def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
+        return [
+            Verdict.GO_ON if self._on_epoch(each) else Verdict.STOP for each in heard
+        ]
+
+    def paused(self, run: Run, state: State | None) -> None:
+        raise AssertionError(f"{run.key} was paused, though nobody said so")
 
     def end(self, run: Run, fitted: Fitted) -> None:
         self.fits[run.key] = fitted

@@ -14,9 +14,8 @@ import contextlib
 import importlib
 import logging
 import math
-import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,11 +23,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tunekit.feed import one_by_one
+from tunekit.feed import one_by_one, train_together
 from tunekit.machine import MANY_THREADS_FLOPS, device_of, threads
 from tunekit.module import lit_mlp
 from tunekit.seeds import torch_generator
-from tunekit.trial import Feed, Fitted, Metrics, OnEpoch, Recipe, Run
+from tunekit.trial import (
+    Feed,
+    Fitted,
+    Heard,
+    Metrics,
+    OnEpoch,
+    Recipe,
+    Run,
+    State,
+    Verdict,
+)
+from tunekit.watch import watch
 
 __all__ = ["Batches", "LightningEngine"]
 
@@ -134,6 +144,26 @@ class LightningEngine:
 
     def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
         """Train one run to its end; see :class:`tunekit.trial.Engine`."""
+
+        def hear(heard: Heard) -> bool:
+            return on_epoch(heard.epoch, heard.metrics)
+
+        return train_together(self, [run], hear)[0]
+
+    def train_all(self, feed: Feed, slots: int) -> None:
+        """Train the feed's runs one after the other; a Trainer holds only one."""
+        one_by_one(self._train_one, feed)
+
+    def expect(self, recipe: Recipe, epochs: int, slots: int) -> None:
+        """Nothing to make ready."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _train_one(
+        self, run: Run, on_epoch: Callable[[int, Metrics], Verdict]
+    ) -> Fitted | State:
+        """Train one run until it ends or is paused; see :data:`tunekit.feed.Train`."""
         recipe = run.recipe.as_dict()
         batch_size = recipe.pop("batch_size")
         module = lit_mlp(_PACKAGE)(
@@ -146,29 +176,15 @@ class LightningEngine:
         parameters = sum(p.numel() for p in module.parameters())
         # Forward and backward: two and four operations per weight and row.
         heavy = 6.0 * parameters * batch_size > MANY_THREADS_FLOPS
-        watch = _watch(run, on_epoch)
+        watching = watch(run, on_epoch)
         batches = Batches(
             *self._train, batch_size=batch_size, seed=run.seed, key=run.key
         )
+        batches.epoch = run.paused_at
         with _quiet(), threads(self.threads if heavy else 1):
-            trainer = _trainer(run.max_epochs, self.accelerator, watch)
+            trainer = _trainer(run.max_epochs, self.accelerator, watching)
             trainer.fit(module, batches, Rows(*self._valid))
-        return Fitted(
-            curve=watch.curve,
-            best_epoch=watch.best_epoch,
-            weights=watch.best_weights,
-            diverged=watch.diverged,
-        )
-
-    def train_all(self, feed: Feed, slots: int) -> None:
-        """Train the feed's runs one after the other; a Trainer holds only one."""
-        one_by_one(self, feed)
-
-    def expect(self, recipe: Recipe, epochs: int, slots: int) -> None:
-        """Nothing to make ready."""
-
-    def close(self) -> None:
-        """Nothing to let go of."""
+        return watching.outcome()  # type: ignore[no-any-return]
 
     def _to_device(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[Tensor, Tensor]:
         return (
@@ -177,7 +193,7 @@ class LightningEngine:
         )
 
 
-def _trainer(max_epochs: int, accelerator: str, watch: Any) -> Any:
+def _trainer(max_epochs: int, accelerator: str, watching: Any) -> Any:
     """A Trainer that prints nothing, writes nothing and checks nothing twice."""
     from pytorch_lightning import Trainer
 
@@ -190,58 +206,8 @@ def _trainer(max_epochs: int, accelerator: str, watch: Any) -> Any:
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        callbacks=[watch],
+        callbacks=[watching],
     )
-
-
-def _watch(run: Run, on_epoch: OnEpoch) -> Any:
-    """The callback that tells each epoch, keeps the best weights and ends the run."""
-    from pytorch_lightning import Callback
-
-    class Watch(Callback):
-        """Hears of every epoch once, after its validation."""
-
-        def __init__(self) -> None:
-            self.curve: list[Metrics] = []
-            self.best_epoch = 0
-            self.best_weights: dict[str, Tensor] = {}
-            self.diverged = False
-            self._best = math.inf
-            self._began = self._lr = 0.0
-
-        def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
-            self._began = time.perf_counter()
-            self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
-
-        def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-            # This hook comes after validation but before the module logs its own means.
-            train, val = module.means("train"), module.means("val")
-            metrics = Metrics(
-                train_loss=float(train[0]),
-                val_loss=float(val[0]),
-                train_score=float(train[1]),
-                val_score=float(val[1]),
-                lr=self._lr,
-                seconds=time.perf_counter() - self._began,
-            )
-            self.curve.append(metrics)
-            epoch = len(self.curve)
-            finite = math.isfinite(metrics.val_loss) and math.isfinite(
-                metrics.train_loss
-            )
-            if finite and metrics.val_loss < self._best:
-                self._best, self.best_epoch = metrics.val_loss, epoch
-                self.best_weights = {
-                    name: value.detach().clone().cpu()
-                    for name, value in module.net.state_dict().items()
-                }
-            self.diverged = not finite
-            go_on = on_epoch(epoch, metrics)
-            tired = epoch - self.best_epoch >= run.patience
-            if not go_on or self.diverged or tired:
-                trainer.should_stop = True
-
-    return Watch()
 
 
 @contextlib.contextmanager

@@ -142,6 +142,11 @@ class Run:
     state: State | None = field(default=None, repr=False)
     """Where it was paused, to go on from there; None to begin."""
 
+    @property
+    def paused_at(self) -> int:
+        """Epochs that it has behind it when it is opened; 0 to begin."""
+        return len(self.state.curve) if self.state else 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:

@@ -29,7 +29,7 @@ from loads import LOADS, prepare
 
 from tunekit.data import load
 from tunekit.seeds import drop_limit, keep_mask, keep_on_device, row_words, unit_words
-from tunekit.trial import Heard, Recipe, Run
+from tunekit.trial import Heard, Recipe, Run, Verdict
 from tunekit.vectorized import VectorizedEngine
 from tunekit.vectorized.shard import Shard
 
@@ -145,9 +145,11 @@ class _Few(Clock):
         super().__init__(16, 0, 1)
         self._waiting = [*reversed(runs)]
 
-    def epochs(self, heard: Sequence[Heard]) -> list[bool]:
+    def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
         super().epochs(heard)
-        return [each.epoch < _EPOCHS for each in heard]
+        return [
+            Verdict.GO_ON if each.epoch < _EPOCHS else Verdict.STOP for each in heard
+        ]
 
 
 def _repeated(work: Callable[[], Any], n: int = 200) -> Callable[[], float]:

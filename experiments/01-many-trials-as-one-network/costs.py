@@ -33,7 +33,7 @@ from torch import Tensor
 from tunekit.metrics import cross_entropy
 from tunekit.mlp import MLP
 from tunekit.optim import build_optimizer
-from tunekit.trial import Feed, Fitted, Heard, Metrics, Recipe, Run
+from tunekit.trial import Feed, Fitted, Heard, Metrics, Recipe, Run, Verdict
 
 _THREADS = torch.get_num_threads()
 _LEAST = 0.004
@@ -56,8 +56,8 @@ class Replay:
             heard = [self._epoch(runs[key], curve) for key, curve in opened.items()]
             with feed.turn():
                 verdicts = feed.epochs(heard) if heard else []
-                for each, goes_on in zip(heard, verdicts, strict=True):
-                    if each.over or not goes_on:
+                for each, verdict in zip(heard, verdicts, strict=True):
+                    if each.over or verdict is Verdict.STOP:
                         feed.end(each.run, self._fitted(each.run, opened))
                 while len(opened) < slots and (run := feed.next()) is not None:
                     runs[run.key], opened[run.key] = run, []

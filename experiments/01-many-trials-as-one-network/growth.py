@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tunekit.data import load
-from tunekit.trial import Fitted, Heard, Recipe, Run
+from tunekit.trial import Fitted, Heard, Recipe, Run, State, Verdict
 from tunekit.vectorized import VectorizedEngine
 
 KS = (1, 4, 16, 64, 256)
@@ -58,10 +58,13 @@ class Clock:
         """The next run, while there is one."""
         return self._waiting.pop() if self._waiting else None
 
-    def epochs(self, heard: Sequence[Heard]) -> list[bool]:
+    def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
         """All go on."""
         self.heard.append((time.perf_counter(), len(heard)))
-        return [True] * len(heard)
+        return [Verdict.GO_ON] * len(heard)
+
+    def paused(self, run: Run, state: State | None) -> None:
+        """Nobody is paused."""
 
     def end(self, run: Run, fitted: Fitted) -> None:
         """Nothing is kept."""

@@ -2,11 +2,13 @@
 
 import contextlib
 import itertools
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
+from tunekit.states import from_bytes, to_bytes
 from tunekit.trial import (
     ACTIVATIONS,
     OPTIMIZERS,
@@ -14,6 +16,7 @@ from tunekit.trial import (
     SHAPES,
     Recipe,
     Run,
+    Verdict,
 )
 from tunekit.vectorized.shard import Shard
 
@@ -155,18 +158,25 @@ def assert_same(found, expected, rel=1e-9):
         assert_close(found.weights[name], value, rel, name)
 
 
+def _verdict(answer):
+    if isinstance(answer, Verdict):
+        return answer
+    return Verdict.GO_ON if answer else Verdict.STOP
+
+
 class Told:
     """A feed of some runs that remembers all that it is told and asked.
 
     Args:
         runs: What it feeds.
-        go_on: Its answer to an epoch.
+        go_on: Its answer to an epoch: whether the run goes on, or a verdict.
         before: Called before every answer, with the name of the question.
     """
 
     def __init__(self, runs, go_on=lambda each: True, before=lambda what: None):
         self._waiting, self._go_on, self._before = list(runs), go_on, before
         self.log, self.fits, self.errors, self.curves = [], {}, {}, {}
+        self.states = {}
 
     @contextlib.contextmanager
     def turn(self):
@@ -183,7 +193,11 @@ class Told:
         self._note("epochs", [(each.run.key, each.epoch, each.over) for each in heard])
         for each in heard:
             self.curves.setdefault(each.run.key, []).append(each.metrics)
-        return [self._go_on(each) for each in heard]
+        return [_verdict(self._go_on(each)) for each in heard]
+
+    def paused(self, run, state):
+        self._note("paused", run.key, len(state.curve))
+        self.states[run.key] = state
 
     def end(self, run, fitted):
         self._note("end", run.key, len(fitted.curve))
@@ -196,3 +210,29 @@ class Told:
     def _note(self, what, *more):
         self._before(what)
         self.log.append((what, *more))
+
+
+class Pauses(Told):
+    """Pauses runs after some epochs, and opens them again from their states' bytes.
+
+    Args:
+        runs: What it feeds.
+        at: By key, the epochs at which to pause.
+        later: Whether others are opened before a paused run is.
+        before: See :class:`Told`.
+    """
+
+    def __init__(self, runs, at, later=False, before=lambda what: None):
+        super().__init__(runs, self._judge, before)
+        self._at, self._later = at, later
+        self.kept = {run.key: [] for run in runs}
+
+    def _judge(self, each):
+        pause = each.epoch in self._at.get(each.run.key, ())
+        return Verdict.PAUSE if pause else Verdict.GO_ON
+
+    def paused(self, run, state):
+        super().paused(run, state)
+        self.kept[run.key].append(state)
+        again = replace(run, state=from_bytes(to_bytes(state)))
+        self._waiting.insert(len(self._waiting) if self._later else 0, again)

@@ -17,10 +17,11 @@ from tunekit.vectorized import VectorizedEngine, crew, remote
 from tunekit.vectorized.remote import LostError, RemoteShard, receive, send
 from tunekit.vectorized.shard import Shard
 
-from .conftest import NARROW, SMALL_RUNS, Told, alone, assert_same
+from .conftest import NARROW, SMALL_RUNS, Pauses, Told, alone, assert_same
 
 # They end one after the other: whoever is lost with others is in the middle.
 RUNS = [replace(run, max_epochs=1 + i % 5) for i, run in enumerate(SMALL_RUNS[:12])]
+PAUSED = {run.key: {1 + i % 3, 3} for i, run in enumerate(RUNS)}
 SLOTS = 7
 
 
@@ -113,10 +114,10 @@ class Losses:
             threading.Event().wait(0.001)
 
 
-def trained(moments, processes):
+def trained(moments, processes, paused=None):
     with Losses(moments) as losses:
         trains = VectorizedEngine(*NARROW, "cpu", threads=4, processes=processes)
-        feed = Told(RUNS, before=losses.ready)
+        feed = Pauses(RUNS, paused or {}, before=losses.ready)
         try:
             trains.train_all(feed, SLOTS)
         finally:
@@ -125,39 +126,78 @@ def trained(moments, processes):
 
 
 @pytest.fixture(scope="module")
-def log():
-    feed = Told(RUNS)
-    VectorizedEngine(*NARROW, "cpu", processes=1).train_all(feed, SLOTS)
-    return feed.log
+def logs():
+    """What is told where nothing is lost: without pauses, and with them."""
+    found = []
+    for paused in ({}, PAUSED):
+        feed = Pauses(RUNS, paused)
+        VectorizedEngine(*NARROW, "cpu", processes=1).train_all(feed, SLOTS)
+        found.append(feed.log)
+    return found
 
 
 @pytest.fixture(scope="module")
 def messages():
-    """How many there are when nothing is lost, by the number of processes."""
+    """How many there are when nothing is lost, by processes, without pauses or with."""
     found = {}
     for processes in (2, 3, 4):
-        losses, _, trains = trained((), processes)
-        assert len(losses.helpers) == processes - 1
-        assert trains.trouble == ""
-        found[processes] = losses.count
-    assert found[2] > 30
+        for i, paused in enumerate(({}, PAUSED)):
+            losses, _, trains = trained((), processes, paused)
+            assert len(losses.helpers) == processes - 1
+            assert trains.trouble == ""
+            found[processes, i] = losses.count
+    assert 30 < found[2, 0] < found[2, 1]
     return found
 
 
 @settings(max_examples=40)
-@given(st.sets(st.floats(0, 1), min_size=1, max_size=3), st.sampled_from([2, 3, 4]))
+@given(
+    st.sets(st.floats(0, 1), min_size=1, max_size=3),
+    st.sampled_from([2, 3, 4]),
+    st.booleans(),
+)
 def test_lost_at_any_message_nothing_is_told_differently(
-    log, messages, moments, processes
+    logs, messages, moments, processes, pausing
 ):
-    calls = {1 + round(moment * messages[processes]) for moment in moments}
-    losses, feed, trains = trained(calls, processes)
+    calls = {1 + round(moment * messages[processes, pausing]) for moment in moments}
+    losses, feed, trains = trained(calls, processes, PAUSED if pausing else None)
     assert feed.errors == {}
-    assert feed.log == log
+    assert feed.log == logs[pausing]
     for run in RUNS:
         assert_same(feed.fits[run.key], alone(run))
     assert ("a training process ended early" in trains.trouble) == (losses.lost > 0)
     assert losses.lost or min(calls) > losses.count
     assert len(losses.helpers) == processes - 1  # no second start after a loss
+
+
+@pytest.mark.parametrize("moment", [0.2, 0.5, 0.8])
+def test_what_was_lost_is_trained_from_where_it_was_paused_on(
+    messages, moment, monkeypatch
+):
+    """Its epochs before the pause are not trained again."""
+    opened, real = [], Shard.open
+
+    def open_(shard, run, state=None):
+        opened.append((run.key, len(state.curve) if state else 0))
+        real(shard, run, state)
+
+    feed = Pauses(RUNS, {run.key: {1} for run in RUNS})
+    engine = VectorizedEngine(*NARROW, "cpu", processes=1)
+    engine.train_all(feed, SLOTS)
+    again = [
+        replace(run, state=feed.states[run.key]) for run in RUNS if run.max_epochs > 1
+    ]
+    monkeypatch.setattr(Shard, "open", open_)
+    with Losses({round(moment * messages[2, 0] / 2)}) as losses:
+        trains = VectorizedEngine(*NARROW, "cpu", threads=4, processes=2)
+        told = Told(again, before=losses.ready)
+        trains.train_all(told, SLOTS)
+        trains.close()
+    assert losses.lost == 1
+    assert len(opened) > len(again)
+    assert min(at for _, at in opened) == 1
+    for run in again:
+        assert_same(told.fits[run.key], alone(replace(run, state=None)))
 
 
 class Unreadable(Exception):

@@ -31,6 +31,5 @@ its layers have two units or more.
 """
 
 from tunekit.vectorized.engine import VectorizedEngine
-from tunekit.vectorized.state import State
 
-__all__ = ["State", "VectorizedEngine"]
+__all__ = ["VectorizedEngine"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunekit.interrupt import shield
@@ -31,17 +31,20 @@ class Open:
         run: What is trained.
         shard: Where.
         work: Seconds that an epoch takes, as far as known.
-        epoch: Epochs it has been trained for.
-        told: Epochs that were told of it.
         lost: Its process is gone: it must be opened and trained again.
+        epoch: Epochs it has been trained for.
+        told: Epochs that were told of it, before it was paused or since.
     """
 
     run: Run
     shard: Shard | RemoteShard
     work: float
-    epoch: int = 0
-    told: int = 0
     lost: bool = False
+    epoch: int = field(init=False)
+    told: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.epoch = self.told = self.run.paused_at
 
 
 class Crew:

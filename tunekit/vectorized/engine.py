@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from tunekit.errors import TunekitError
 from tunekit.feed import train_together
 from tunekit.machine import cores, device_of
 from tunekit.sizes import expected_seconds
-from tunekit.trial import Feed, Fitted, Heard, OnEpoch, Recipe, Run
+from tunekit.trial import Feed, Fitted, Heard, OnEpoch, Recipe, Run, Verdict
 from tunekit.vectorized.crew import Crew, Open
 from tunekit.vectorized.remote import LostError
 
@@ -122,11 +123,11 @@ class VectorizedEngine:
                 self._crew.get_help(expected + work * run.max_epochs, slots)
             shard = self._crew.place(run, opened)
             try:
-                shard.open(run)
+                shard.open(run, run.state)
             except LostError:
                 self._crew.lose(shard, opened)
                 shard = self._crew.here
-                shard.open(run)
+                shard.open(run, run.state)
         except TunekitError:
             raise
         except Exception as error:
@@ -195,13 +196,16 @@ class VectorizedEngine:
                 return []
 
     def _recover(self, o: Open, epoch: int) -> Outcome | None:
-        """Train a lost run again, here and alone, to an epoch; what came of that."""
+        """Train a lost run again, here and alone, to an epoch; what came of that.
+
+        It begins where it was opened: from its start, or from where it was paused.
+        """
         outcome: Outcome | None = None
         try:
-            self._crew.here.open(o.run)
+            self._crew.here.open(o.run, o.run.state)
         except Exception as error:
             return error
-        o.lost, o.epoch = False, 0
+        o.lost, o.epoch = False, o.run.paused_at
         while o.epoch < epoch:
             outcome = self._crew.here.advance([o.run.key])[o.run.key]
             if isinstance(outcome, Exception):
@@ -212,7 +216,7 @@ class VectorizedEngine:
     def _tell(
         self, feed: Feed, opened: list[Open], results: list[tuple[Open, Outcome]]
     ) -> None:
-        """Tell a round's epochs, and close the runs that end with it."""
+        """Tell a round's epochs, and close the runs that end or pause with it."""
         heard: list[tuple[Open, Heard]] = []
         failed: list[tuple[Open, Exception]] = []
         for o, outcome in results:
@@ -224,31 +228,37 @@ class VectorizedEngine:
                 o.told = o.epoch
                 heard.append((o, Heard(o.run, o.epoch, *outcome)))
         verdicts = feed.epochs([each for _, each in heard]) if heard else []
-        for (o, each), go_on in zip(heard, verdicts, strict=True):
-            if each.over or not go_on:
-                try:
-                    fitted = self._fitted(o, opened)
-                except Exception as why:
-                    failed.append((o, why))
-                    continue
-                self._drop(o, opened)
-                feed.end(o.run, fitted)
+        for (o, each), verdict in zip(heard, verdicts, strict=True):
+            tell: Callable[[Run, Any], None]
+            if each.over or verdict is Verdict.STOP:
+                question, tell = "fitted", feed.end
+            elif verdict is Verdict.PAUSE:
+                question, tell = "save", feed.paused
+            else:
+                continue
+            try:
+                answer = self._ask(o, opened, question)
+            except Exception as why:
+                failed.append((o, why))
+                continue
+            self._drop(o, opened)
+            tell(o.run, answer)
         for o, error in failed:
             self._drop(o, opened)
             feed.fail(o.run, error)
 
-    def _fitted(self, o: Open, opened: list[Open]) -> Fitted:
-        """What a run has come to, wherever it is."""
+    def _ask(self, o: Open, opened: list[Open], question: str) -> Any:
+        """What a run has come to (``fitted``) or its state (``save``), wherever."""
         if not o.lost:
             try:
-                return o.shard.fitted(o.run.key)
+                return getattr(o.shard, question)(o.run.key)
             except LostError:
                 self._crew.lose(o.shard, opened)
         # Its process is gone, now or since another run was asked for.
         outcome = self._recover(o, o.told)
         if isinstance(outcome, Exception):
             raise outcome
-        return self._crew.here.fitted(o.run.key)
+        return getattr(self._crew.here, question)(o.run.key)
 
     def _drop(self, o: Open, opened: list[Open]) -> None:
         """Forget a run."""

@@ -17,8 +17,7 @@ from torch import Tensor
 from tunekit.mlp import MLP
 from tunekit.seeds import seed_for, torch_generator
 from tunekit.sizes import hidden_widths
-from tunekit.trial import Fitted, Metrics, Run
-from tunekit.vectorized.state import State
+from tunekit.trial import Fitted, Metrics, Run, State
 
 __all__ = ["Member"]
 
@@ -144,19 +143,19 @@ class Member:
         )
 
     def _load(self, state: State, like: Tensor) -> None:
-        parts: dict[str, dict[str, Tensor]] = {"net": {}, "first": {}, "second": {}}
-        parts["best"] = self.best_weights
-        for name, value in state.tensors.items():
-            part, _, rest = name.partition(".")
-            if part == "best":
-                self.best_weights[rest] = value
-            elif value.is_floating_point():
-                parts[part][rest] = value.to(like)
         self.net, self.first, self.second = (
-            parts["net"],
-            parts["first"],
-            parts["second"],
+            {name: state.tensors[f"{part}.{name}"].to(like) for name in tensors}
+            for part, tensors in (
+                ("net", self.net),
+                ("first", self.first),
+                ("second", self.second),
+            )
         )
+        self.best_weights = {
+            name.removeprefix("best."): value
+            for name, value in state.tensors.items()
+            if name.startswith("best.")
+        }
         self.steps, self.best_epoch = state.steps, state.best_epoch
         self.curve = list(state.curve)
 

@@ -18,10 +18,10 @@ import tempfile
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
-from tunekit.trial import Fitted, Run
-from tunekit.vectorized.state import State
+from tunekit.trial import Fitted, Run, State
 
 if TYPE_CHECKING:
     from tunekit.vectorized.shard import Outcome
@@ -98,7 +98,8 @@ class RemoteShard:
 
     def open(self, run: Run, state: State | None = None) -> None:
         """See ``Shard.open``."""
-        self._call("open", run, state)
+        # A state that it has left behind is not sent.
+        self._call("open", replace(run, state=None), state)
 
     def start(self, keys: Iterable[str]) -> None:
         """Have it ``advance`` these runs; :meth:`wait` gives the answer."""

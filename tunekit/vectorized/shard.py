@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from tunekit.machine import threads
 from tunekit.sizes import parameter_count
-from tunekit.trial import Fitted, Metrics, Recipe, Run
+from tunekit.trial import Fitted, Metrics, Recipe, Run, State
 from tunekit.vectorized.member import Member
 from tunekit.vectorized.stack import CHUNK, VALIDATION_ROWS, Rows, Stack
-from tunekit.vectorized.state import State
 
 __all__ = ["Outcome", "Shard"]
 

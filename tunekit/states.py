@@ -1,0 +1,122 @@
+"""A paused run as bytes, for a file: safetensors, no pickle, and a checksum over all.
+
+The tensors are those of :class:`tunekit.trial.State`. The rest of it is JSON under the
+key ``state`` of safetensors' ``__metadata__``, together with the SHA-256 of the bytes
+as they are with zeros in the digest's place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import struct
+from typing import Any
+
+from tunekit.trial import Metrics, State
+
+__all__ = ["from_bytes", "to_bytes"]
+
+_NO_DIGEST = "0" * 64
+
+
+def to_bytes(state: State) -> bytes:
+    """A state as bytes; equal states are equal bytes.
+
+    Example:
+        >>> import torch
+        >>> state = State(
+        ...     tensors={"net.output.bias": torch.zeros(2)},
+        ...     steps=7,
+        ...     best_epoch=1,
+        ...     curve=[Metrics(0.7, float("inf"), 0.5, 0.5, 1e-3, 0.1)],
+        ... )
+        >>> again = from_bytes(to_bytes(state))
+        >>> again.steps, again.curve == state.curve
+        (7, True)
+    """
+    import safetensors.torch
+
+    about = {
+        "steps": state.steps,
+        "best_epoch": state.best_epoch,
+        "curve": {
+            field.name: [_written(getattr(each, field.name)) for each in state.curve]
+            for field in dataclasses.fields(Metrics)
+        },
+        "sha256": _NO_DIGEST,
+    }
+    # One key alone: safetensors does not keep the order of several.
+    data = safetensors.torch.save(
+        {name: value.contiguous() for name, value in state.tensors.items()},
+        {"state": json.dumps(about, allow_nan=False)},
+    )
+    digest = hashlib.sha256(data).hexdigest()
+    return data.replace(_NO_DIGEST.encode(), digest.encode(), 1)
+
+
+def from_bytes(data: bytes) -> State:
+    """The state that :func:`to_bytes` wrote, to the last bit.
+
+    Raises:
+        ValueError: If the bytes are not as they were written.
+
+    Example:
+        >>> from_bytes(b"torn")
+        Traceback (most recent call last):
+            ...
+        ValueError: a paused run's state must be as it was written, got 4 bytes that \
+are not (no header); delete it, and the run is trained from its start
+    """
+    import safetensors.torch
+
+    try:
+        about = _about(data)
+        curve = [
+            Metrics(*(float(value) for value in row))
+            for row in zip(
+                *(about["curve"][field.name] for field in dataclasses.fields(Metrics)),
+                strict=True,
+            )
+        ]
+        return State(
+            tensors=safetensors.torch.load(data),
+            steps=about["steps"],
+            best_epoch=about["best_epoch"],
+            curve=curve,
+        )
+    except _DamagedError as error:
+        why = str(error)
+    except Exception as error:
+        # Written by another program, and whole as such.
+        why = f"{type(error).__name__}"
+    raise ValueError(
+        f"a paused run's state must be as it was written, got {len(data)} bytes that "
+        f"are not ({why}); delete it, and the run is trained from its start"
+    )
+
+
+class _DamagedError(Exception):
+    """Why bytes are not what was written."""
+
+
+def _about(data: bytes) -> dict[str, Any]:
+    """What the header says of the run, if nothing in these bytes was changed."""
+    try:
+        (length,) = struct.unpack_from("<Q", data)
+        about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["state"])
+        written = about["sha256"].encode()
+    except Exception:
+        raise _DamagedError("no header") from None
+    if hashlib.sha256(data.replace(written, _NO_DIGEST.encode(), 1)).hexdigest() != (
+        written.decode()
+    ):
+        raise _DamagedError("another SHA-256")
+    found: dict[str, Any] = about
+    return found
+
+
+def _written(value: float) -> float | str:
+    """A number of strict JSON, which knows no NaN and no infinity."""
+    return float(value) if math.isfinite(value) else str(float(value))
