@@ -127,7 +127,7 @@ def test_no_test_row_is_asked_for_while_the_search_goes_on(
 ) -> None:
     trained: list[str] = []
     asked: list[list[str]] = []
-    real_train, real_rows = LightningEngine._train_one, Table.test_rows
+    real_train, real_rows = LightningEngine.train_until, Table.test_rows
 
     def train(self: LightningEngine, run: Run, on_epoch: Any) -> Fitted | State:
         trained.append(run.key)
@@ -137,7 +137,7 @@ def test_no_test_row_is_asked_for_while_the_search_goes_on(
         asked.append([*trained])
         return real_rows(self)
 
-    monkeypatch.setattr(LightningEngine, "_train_one", train)
+    monkeypatch.setattr(LightningEngine, "train_until", train)
     monkeypatch.setattr(Table, "test_rows", rows)
     run(options, engine="lightning")
     assert asked[0] == ["trial-0", "trial-1", "final-0", "baseline"]
@@ -190,7 +190,7 @@ def test_a_study_without_one_finite_loss_stops_in_one_line(
     def train(self: LightningEngine, run: Run, on_epoch: Any) -> Fitted:
         return Fitted(curve=[], best_epoch=0, weights={}, diverged=True)
 
-    monkeypatch.setattr(LightningEngine, "_train_one", train)
+    monkeypatch.setattr(LightningEngine, "train_until", train)
     with pytest.raises(StoppedError) as caught:
         run(options, engine="lightning")
     assert "\n" not in str(caught.value)

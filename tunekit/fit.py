@@ -150,17 +150,7 @@ class LightningEngine:
 
         return train_together(self, [run], hear)[0]
 
-    def train_all(self, feed: Feed, slots: int) -> None:
-        """Train the feed's runs one after the other; a Trainer holds only one."""
-        one_by_one(self._train_one, feed)
-
-    def expect(self, recipe: Recipe, epochs: int, slots: int) -> None:
-        """Nothing to make ready."""
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-    def _train_one(
+    def train_until(
         self, run: Run, on_epoch: Callable[[int, Metrics], Verdict]
     ) -> Fitted | State:
         """Train one run until it ends or is paused; see :data:`tunekit.feed.Train`."""
@@ -185,6 +175,16 @@ class LightningEngine:
             trainer = _trainer(run.max_epochs, self.accelerator, watching)
             trainer.fit(module, batches, Rows(*self._valid))
         return watching.outcome()  # type: ignore[no-any-return]
+
+    def train_all(self, feed: Feed, slots: int) -> None:
+        """Train the feed's runs one after the other; a Trainer holds only one."""
+        one_by_one(self.train_until, feed)
+
+    def expect(self, recipe: Recipe, epochs: int, slots: int) -> None:
+        """Nothing to make ready."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
     def _to_device(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[Tensor, Tensor]:
         return (

@@ -16,7 +16,16 @@ from tunekit.vectorized import VectorizedEngine, crew, remote, shard
 from tunekit.vectorized.remote import LostError, RemoteShard, receive, send
 from tunekit.vectorized.shard import Shard
 
-from .conftest import NARROW, SMALL_RUNS, Told, alone, assert_same, figures, table_of
+from .conftest import (
+    NARROW,
+    SMALL_RUNS,
+    Pauses,
+    Told,
+    alone,
+    assert_same,
+    figures,
+    table_of,
+)
 from .conftest import RUNS as WIDE_RUNS
 
 RUNS = SMALL_RUNS[:12]
@@ -70,8 +79,8 @@ def two():
     return VectorizedEngine(*NARROW, "cpu", threads=2, processes=2)
 
 
-def one_log(slots):
-    feed = Told(RUNS)
+def one_log(slots, paused):
+    feed = Pauses(RUNS, paused)
     VectorizedEngine(*NARROW, "cpu", processes=1).train_all(feed, slots)
     return feed.log
 
@@ -92,9 +101,9 @@ def waits_for_help(trains, at="turned", after=1):
     return before
 
 
-def assert_all_the_same(feed, slots):
+def assert_all_the_same(feed, slots, paused=None):
     assert feed.errors == {}
-    assert feed.log == one_log(slots)
+    assert feed.log == one_log(slots, paused or {})
     for run in RUNS:
         assert_same(feed.fits[run.key], alone(run))
         told, fitted = feed.curves[run.key], feed.fits[run.key].curve
@@ -133,7 +142,7 @@ def test_two_processes_train_the_same_and_tell_the_same(started, trained):
     assert_same(fitted, alone(RUNS[0]))
 
 
-@pytest.mark.parametrize("moment", ["opening", "training"])
+@pytest.mark.parametrize("moment", ["opening", "training", "going on"])
 def test_a_process_killed_changes_no_result_and_nothing_that_is_told(
     started, trained, monkeypatch, moment
 ):
@@ -157,13 +166,15 @@ def test_a_process_killed_changes_no_result_and_nothing_that_is_told(
         # While it starts: it has not even read the table.
         monkeypatch.setattr(RemoteShard, "__init__", dying(RemoteShard.__init__))
         before = ready
-    feed = Told(RUNS, before=before)
+    # Paused and opened again in the turn before the round in which it is killed.
+    paused = {run.key: {2} for run in RUNS if moment == "going on"}
+    feed = Pauses(RUNS, paused, before=before)
     try:
         trains.train_all(feed, 12)
-        assert_all_the_same(feed, 12)
+        assert_all_the_same(feed, 12, paused)
         started[0].wait(timeout=20)
         assert "a training process ended early" in trains.trouble
-        assert bool(trained["there"]) == (moment == "training")
+        assert bool(trained["there"]) == (moment != "opening")
         if moment != "opening":
             again = Told(RUNS)
             trains.train_all(again, 12)
