@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ import torch
 from tunekit.data import load
 from tunekit.feed import train_together
 from tunekit.fit import LightningEngine
-from tunekit.trial import Engine, Recipe, Run
+from tunekit.trial import Engine, Fitted, Heard, Recipe, Run, State, Verdict
 from tunekit.vectorized import VectorizedEngine
 
 pytestmark = [
@@ -64,6 +67,55 @@ def test_many_runs_at_once_are_each_as_if_alone() -> None:
         alone = engine.train(run, lambda epoch, metrics: True)
         losses = [metrics.val_loss for metrics in alone.curve]
         assert [m.val_loss for m in fitted.curve] == pytest.approx(losses, rel=1e-3)
+
+
+class Once:
+    """A feed of one run; it may be paused after its first epoch."""
+
+    def __init__(self, run: Run, pauses: bool) -> None:
+        self.waiting, self.pauses = [run], pauses
+        self.state: State | None = None
+        self.fitted: Fitted | None = None
+
+    def turn(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def next(self) -> Run | None:
+        return self.waiting.pop() if self.waiting else None
+
+    def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
+        return [Verdict.PAUSE if self.pauses else Verdict.GO_ON for _ in heard]
+
+    def paused(self, run: Run, state: State | None) -> None:
+        self.state = state
+
+    def end(self, run: Run, fitted: Fitted) -> None:
+        self.fitted = fitted
+
+    def fail(self, run: Run, error: Exception) -> None:
+        raise error
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
+@pytest.mark.parametrize("then", ENGINES)
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_run_paused_on_the_gpu_goes_on_anywhere(
+    name: str, then: str, optimizer: str
+) -> None:
+    run = run_of(optimizer=optimizer)
+    whole = engine_for(name, "gpu").train(run, lambda epoch, metrics: True)
+    feed = Once(run, pauses=True)
+    engine_for(name, "gpu").train_all(feed, 1)
+    assert feed.state is not None
+    assert {value.device.type for value in feed.state.tensors.values()} == {"cpu"}
+    for accelerator in ("gpu", "cpu"):
+        again = Once(replace(run, state=feed.state), pauses=False)
+        engine_for(then, accelerator).train_all(again, 1)
+        assert again.fitted is not None
+        assert again.fitted.curve[0] == feed.state.curve[0]
+        found, expected = again.fitted.curve[1], whole.curve[1]
+        assert found.lr == pytest.approx(expected.lr)
+        assert found.val_loss == pytest.approx(expected.val_loss, rel=1e-2)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

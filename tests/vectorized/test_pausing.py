@@ -14,6 +14,7 @@ from tunekit.fit import LightningEngine
 from tunekit.states import from_bytes, to_bytes
 from tunekit.trial import Recipe, Run, Verdict
 from tunekit.vectorized import VectorizedEngine
+from tunekit.vectorized.shard import Shard
 
 from .conftest import (
     FACTORS,
@@ -178,6 +179,25 @@ def test_what_was_reached_after_the_state_is_trained_again_first(name):
         assert rounds[:2] == [[each] for each in ours[:2]]
         assert [key for key, _, _ in rounds[2]] == [other.key, run.key]
     assert_equal(feed.fits[run.key], fed(engine, Told([run])).fits[run.key])
+
+
+def test_a_state_that_cannot_be_taken_fails_that_run_alone(monkeypatch):
+    save, broken = Shard.save, SMALL_RUNS[1].key
+
+    def no_memory(shard, key):
+        if key == broken:
+            raise MemoryError("no memory for it")
+        return save(shard, key)
+
+    monkeypatch.setattr(Shard, "save", no_memory)
+    runs = SMALL_RUNS[:3]
+    feed = Pauses(runs, {run.key: {2} for run in runs})
+    engine_of("vectorized", NARROW).train_all(feed, 3)
+    assert {key: str(error) for key, error in feed.errors.items()} == {
+        broken: "no memory for it"
+    }
+    for run in (runs[0], runs[2]):
+        assert_same(feed.fits[run.key], alone(run))
 
 
 # --- Elsewhere ------------------------------------------------------------------------
