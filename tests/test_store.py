@@ -32,7 +32,8 @@ from tunekit.errors import ConfigError, ResumeError, StoppedError
 from tunekit.files import UNFINISHED
 from tunekit.interrupt import Interrupted, listening
 from tunekit.store import DEFINING, Store, check_same, settings_of
-from tunekit.store import store as store_module
+from tunekit.store import checkpoints as checkpoints_module
+from tunekit.store import folder as folder_module
 
 DATA = {"fingerprint": "abc", "source": "t.csv"}
 posix = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
@@ -167,16 +168,16 @@ def test_unwritable_places_are_one_line_and_nothing_is_left(
 def test_a_full_disk_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
-    real = store_module.write_text
+    real = folder_module.write_text
 
     def full(path: Path, *arguments: Any) -> None:
         if path.name == file:
             raise OSError(28, "No space left on device")
         real(path, *arguments)
 
-    monkeypatch.setattr(store_module, "write_text", full)
+    monkeypatch.setattr(folder_module, "write_text", full)
     monkeypatch.setattr(
-        store_module, "write_json", lambda path, value: full(path, json.dumps(value))
+        folder_module, "write_json", lambda path, value: full(path, json.dumps(value))
     )
     with pytest.raises(ConfigError, match="No space left on device"):
         Store.create(tmp_path / "a" / "b" / "s", settings(), DATA)
@@ -484,7 +485,7 @@ def test_a_lock_dies_with_its_process(folder: Path, lock: str) -> None:
         folder,
         f"""
         store = Store(folder)
-        lock = store._asking
+        lock = store._leases.asking
         if {lock!r} == "journal.lock":
             lock = store._storage._backend._lock._lock
         assert Path(lock.lock_file) == folder / {lock!r}
@@ -667,7 +668,7 @@ def test_storage_that_fails_stops_the_study_and_no_trial(
         patch.setattr(store.study, "tell", broken)
         with pytest.raises(StoppedError):
             store.finish(trial, TrialState.COMPLETE, {}, 0.5)
-        patch.setattr(store_module, "write_bytes", broken)
+        patch.setattr(checkpoints_module, "write_bytes", broken)
         trial.set_user_attr("best_val_loss", 0.5)
         with pytest.raises(StoppedError):
             store.keep_weights(0, {"w": torch.zeros(1)})

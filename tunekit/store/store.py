@@ -1,4 +1,4 @@
-"""The study folder: made, opened again or refused; which trials are whose.
+"""One open study folder: which trials are whose, and what is written of them.
 
     OUT/NAME/study.toml      every setting, resolved; written last: it marks a study
              split.json      what was read, and the raw row numbers of each part
@@ -13,28 +13,26 @@ depends on the trial alone, it comes to the same values.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
 import tomli_w
-from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tunekit.errors import ConfigError, StoppedError, one_line
-from tunekit.files import UNFINISHED, write_bytes, write_json, write_text
+from tunekit.errors import StoppedError
+from tunekit.files import write_text
 from tunekit.interrupt import shield
+from tunekit.store.checkpoints import Checkpoints
+from tunekit.store.folder import check_place, create, exists
 from tunekit.store.journal import Journal, quiet_optuna
-from tunekit.store.same import check_same, settings_of
+from tunekit.store.leases import Leases
+from tunekit.store.same import settings_of
 
 __all__ = ["Store"]
-
-_KEPT = 5
-"""Trials whose best-epoch weights stay on disk."""
 
 
 class Store:
@@ -70,83 +68,12 @@ class Store:
                 direction="minimize",
                 load_if_exists=True,
             )
-        self._asking = FileLock(folder / "leases" / "asking.lock")
-        self._held: dict[int, FileLock] = {}
+        self._leases = Leases(folder / "leases")
+        self._checkpoints = Checkpoints(folder / "checkpoints")
 
-    @staticmethod
-    def exists(folder: Path) -> bool:
-        """Whether ``folder`` holds a study."""
-        try:
-            return (folder / "study.toml").is_file()
-        except OSError:  # such as a name too long: making it will say so
-            return False
-
-    @staticmethod
-    def check_place(folder: Path) -> None:
-        """Refuse a place where :meth:`create` could not make a folder.
-
-        Raises:
-            ConfigError: If something is in the way.
-        """
-        above = folder
-        try:
-            while not above.exists():
-                above = above.parent
-            possible = above.is_dir() and os.access(above, os.W_OK)
-        except OSError:
-            possible = False
-        if not possible:
-            raise ConfigError(
-                f"{folder} must be a folder that can be written, and {above} is none; "
-                "choose another --out"
-            )
-
-    @staticmethod
-    def create(
-        folder: Path, settings: Mapping[str, Any], described: Mapping[str, Any]
-    ) -> None:
-        """Make the folder of a new study.
-
-        Args:
-            folder: Where; parents are made.
-            settings: Every setting, plain values.
-            described: What was read, and the split.
-
-        Raises:
-            ConfigError: If the folder cannot be written, or holds something else.
-            ResumeError: If it holds another study.
-        """
-        wanted = [folder / part for part in ("leases", "checkpoints", "tb")]
-        split = folder / "split.json"
-        missing: list[Path] = []
-        try:
-            if Store.exists(folder):  # another command has just made it
-                return check_same(folder, settings, described)
-            found = [path.name for path in folder.iterdir()] if folder.exists() else []
-            # A study whose making was cut short is made again; all else is not ours.
-            leftovers = {split.name, *(path.name for path in wanted)}
-            foreign = sorted(name for name in found if name not in leftovers)
-            foreign = [name for name in foreign if not name.startswith(UNFINISHED)]
-            if foreign:
-                raise ConfigError(
-                    f"{folder} must be new or a study, got a folder with other files "
-                    f"({one_line(foreign[0])}); choose another --name"
-                )
-            ours = [split, *wanted, folder, *folder.parents]
-            missing += [path for path in ours if not path.exists()]
-            for path in wanted:
-                path.mkdir(parents=True, exist_ok=True)
-            write_json(split, described)
-            write_text(folder / "study.toml", tomli_w.dumps(settings))
-        except OSError as error:
-            for path in missing:
-                with suppress(OSError):
-                    path.unlink() if path == split else path.rmdir()
-            why = error.strerror or str(error)
-            raise ConfigError(
-                f"{folder} must be a folder that can be written, got: {why}; "
-                "choose another --out"
-            ) from None
+    exists = staticmethod(exists)
+    check_place = staticmethod(check_place)
+    create = staticmethod(create)
 
     def extend(self, settings: Mapping[str, Any]) -> None:
         """Record settings that may change between runs, such as a larger budget."""
@@ -176,7 +103,7 @@ class Store:
         """
         # In the order of next_trial: two locks taken in two orders could wait for each
         # other. And an ended trial, whose lease is free, is nobody's until it is told.
-        with self._asking, shield(), _writing(self.folder):
+        with self._leases.asking, shield(), _writing(self.folder):
             try:
                 with self._journal.together():
                     yield
@@ -197,21 +124,23 @@ class Store:
             suggest: Asks the trial for its hyperparameters, so that it is whole when
                 the next worker looks.
         """
-        with self._asking, shield(), _writing(self.folder):
+        with self._leases.asking, shield(), _writing(self.folder):
             self._journal.check()  # one that was begun before is taken up unwritten
             trials = self.trials()
             for frozen in trials:
-                if frozen.state == TrialState.RUNNING and self._lease(frozen.number):
+                if frozen.state == TrialState.RUNNING and self._leases.take(
+                    frozen.number
+                ):
                     # Its owner may have ended it between our look and our lease.
                     if self.trials()[frozen.number].state == TrialState.RUNNING:
                         trial = self._revive(frozen.number)
                         suggest(trial)
                         return trial
-                    self._release(frozen.number)
+                    self._leases.release(frozen.number)
             if not may_start(trials):
                 return None
             trial = self.study.ask()
-            self._lease(trial.number)
+            self._leases.take(trial.number)
             suggest(trial)
             return trial
 
@@ -232,31 +161,16 @@ class Store:
             for name, attribute in attributes.items():
                 trial.set_user_attr(name, attribute)
             self.study.tell(trial, value, state=state)
-            self._release(trial.number)
+            self._leases.release(trial.number)
 
     def keep_weights(self, number: int, weights: Mapping[str, Any]) -> None:
         """Keep a trial's best-epoch weights, if it is among the best few so far."""
-        from safetensors.torch import save
-
-        folder = self.folder / "checkpoints"
-        losses = {
-            trial.number: trial.user_attrs["best_val_loss"]
-            for trial in self.trials()
-            if trial.user_attrs.get("best_val_loss") is not None
-        }
-        best = sorted(losses, key=lambda number: (losses[number], number))[:_KEPT]
         with shield(), _writing(self.folder):
-            if number in best:
-                path = folder / f"trial-{number:05d}.safetensors"
-                write_bytes(path, save(dict(weights)))
-            for path in folder.glob("trial-*.safetensors"):
-                if int(path.stem.removeprefix("trial-")) not in best:
-                    path.unlink(missing_ok=True)
+            self._checkpoints.keep_weights(number, weights, self.trials())
 
     def release_all(self) -> None:
         """Give every lease back; what was running can be taken up by anyone."""
-        for number in [*self._held]:
-            self._release(number)
+        self._leases.release_all()
 
     def _revive(self, number: int) -> Trial:
         """A trial that is RUNNING in the storage, as an object to report to."""
@@ -265,27 +179,6 @@ class Store:
             study_id, number
         )
         return Trial(self.study, trial_id)
-
-    def _lease(self, number: int) -> bool:
-        """Take a trial's lease, unless another process, or this one, holds it."""
-        if number in self._held:
-            return False
-        lock = FileLock(self.folder / "leases" / f"trial-{number:05d}.lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return False
-        self._held[number] = lock
-        return True
-
-    def _release(self, number: int) -> None:
-        lock = self._held.pop(number, None)
-        if lock is not None:
-            # While it is held: later the file may be another process's lease. (Where an
-            # open file cannot be removed, the lock does so itself.)
-            with suppress(OSError):
-                Path(lock.lock_file).unlink()
-            lock.release()
 
 
 @contextmanager
