@@ -1,0 +1,70 @@
+"""TensorBoard's event files: begun, written record by record, and read again."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from struct import error as StructError
+from struct import unpack
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+__all__ = ["add", "last_step", "tell", "writer"]
+
+
+def tell(writer: RecordWriter, tag: str, **data: Any) -> None:
+    """Write one message of the HPARAMS plugin: metadata around an empty tensor."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import metadata
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    summary = Summary()
+    summary.value.add(
+        tag=tag,
+        metadata=metadata.create_summary_metadata(HParamsPluginData(**data)),
+        tensor=metadata.NULL_TENSOR,
+    )
+    add(writer, summary)
+
+
+def writer(path: Path) -> RecordWriter:
+    """An event file to write to, with its header; one that is there goes on."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    new = not path.exists()
+    made = RecordWriter(path.open("ab"))
+    if new:
+        header = Event(wall_time=time.time(), file_version="brain.Event:2")
+        made.write(header.SerializeToString())
+    return made
+
+
+def add(writer: RecordWriter, summary: Summary, step: int = 0) -> None:
+    """Write one record; it can be read at once."""
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    event = Event(wall_time=time.time(), step=step, summary=summary)
+    writer.write(event.SerializeToString())
+    writer.flush()
+
+
+def last_step(path: Path) -> int:
+    """The highest step in a file; -1 if it is damaged."""
+    from google.protobuf.message import DecodeError
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    content, place, last = path.read_bytes(), 0, 0
+    try:
+        while place < len(content):
+            # A record: its length, four bytes, itself, four bytes.
+            (length,) = unpack("<Q", content[place : place + 8])
+            record = content[place + 12 : place + 12 + length]
+            place += 16 + length
+            last = max(last, Event.FromString(record).step)
+    except (StructError, DecodeError):
+        return -1
+    return last if place == len(content) else -1
