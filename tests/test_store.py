@@ -13,6 +13,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,11 @@ def suggest(trial: Trial) -> None:
     trial.suggest_int("width", 8, 64)
 
 
-def always(trials: list[Any]) -> bool:
+def always(trials: Sequence[Any], step: Any) -> bool:
     return True
 
 
-def never(trials: list[Any]) -> bool:
+def never(trials: Sequence[Any], step: Any) -> bool:
     return False
 
 
@@ -313,7 +314,7 @@ def test_a_trial_is_leased_until_it_ends(folder: Path) -> None:
     assert leases(folder) == []
     (frozen,) = Store(folder).trials()
     assert (frozen.state, frozen.value) == (TrialState.COMPLETE, 0.5)
-    assert frozen.user_attrs == {"best_val_loss": 0.5}
+    assert frozen.user_attrs == {"to_epoch": 30, "best_val_loss": 0.5}
 
 
 @pytest.mark.parametrize("state", [TrialState.PRUNED, TrialState.FAIL])
@@ -336,7 +337,7 @@ def test_no_budget_no_trial(folder: Path) -> None:
 def test_the_budget_sees_running_trials(folder: Path) -> None:
     store, seen = Store(folder), []
     for _ in range(3):
-        store.next_trial(lambda trials: seen.append(len(trials)) or True, suggest)
+        store.next_trial(lambda trials, step: seen.append(len(trials)) or True, suggest)
     assert seen == [0, 1, 2]
 
 
@@ -447,7 +448,7 @@ def said(process: subprocess.Popen[str]) -> list[str]:
 
 HOLDS = """
 store = Store(folder)
-trial = store.next_trial(lambda trials: True, suggest)
+trial = store.next_trial(lambda trials, step: True, suggest)
 trial.report(0.5, 1)
 print(trial.number, trial.params["lr"], trial.params["width"], flush=True)
 sys.stdin.read()
@@ -515,7 +516,7 @@ def test_processes_together_share_each_trial_once_and_keep_the_budget(
     store = Store(folder)
     numbers = []
     while True:
-        trial = store.next_trial(lambda trials: len(trials) < 24, suggest)
+        trial = store.next_trial(lambda trials, step: len(trials) < 24, suggest)
         if trial is None:
             break
         numbers.append(trial.number)
@@ -550,7 +551,7 @@ def test_two_processes_never_take_up_one_abandoned_trial(folder: Path) -> None:
     code = """
     store = Store(folder)
     numbers = []
-    while (trial := store.next_trial(lambda trials: False, suggest)) is not None:
+    while (trial := store.next_trial(lambda trials, step: False, suggest)) is not None:
         numbers.append(trial.number)
         time.sleep(0.02)
     print(*numbers, flush=True)
@@ -743,7 +744,7 @@ def test_a_block_is_one_write_and_reads_what_it_told(
     assert inside == contents(store) == contents(Store(folder))
     assert inside[0][1] == TrialState.COMPLETE
     # As it is read back: keys are text, and pairs are lists.
-    assert inside[7][5] == {"pair": {"1": [7, math.inf]}}
+    assert inside[7][5] == {"to_epoch": 30, "pair": {"1": [7, math.inf]}}
     assert set(inside[30][3]) == {"lr", "width"}
     assert len(leases(folder)) == 30
     assert optuna_reads(folder) == 31
@@ -883,7 +884,7 @@ def test_others_append_between_blocks_and_never_within(folder: Path) -> None:
         folder,
         """
         store = Store(folder)
-        trial = store.next_trial(lambda trials: True, suggest)
+        trial = store.next_trial(lambda trials, step: True, suggest)
         print("ready", flush=True)
         step = 0
         while not (folder / "enough").exists():
@@ -937,7 +938,7 @@ def test_blocks_and_single_writers_wait_for_each_other_without_end(
             if trial is not None:
                 store.report(trial, 1.0, 1)
                 store.finish(trial, TrialState.COMPLETE, {"owner": os.getpid()}, 1.0)
-            trial = store.next_trial(lambda trials: len(trials) < 40, suggest)
+            trial = store.next_trial(lambda trials, step: len(trials) < 40, suggest)
         if trial is None:
             break
         numbers.append(trial.number)
@@ -1020,7 +1021,7 @@ def test_a_disk_that_fills_up_within_a_block_leaves_a_journal_to_go_on_with(
         import resource
         from tunekit.errors import StoppedError
         store = Store(folder)
-        trial = store.next_trial(lambda trials: True, suggest)
+        trial = store.next_trial(lambda trials, step: True, suggest)
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         size = (folder / "journal.log").stat().st_size
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 500, hard))

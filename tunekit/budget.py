@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
+
+from tunekit.paused import as_one, is_paused
+from tunekit.rungs import Begin, Promote
 
 __all__ = ["Budget", "best_of", "epochs_of", "final_seconds"]
 
@@ -18,16 +21,26 @@ class Budget:
 
     n_trials: int | None = None
     epochs: int | None = None
-    seconds_left: Callable[[list[FrozenTrial]], float] | None = None
+    seconds_left: Callable[[Sequence[FrozenTrial]], float] | None = None
     """Seconds that remain for the search, given the trials so far."""
+    max_epochs: float = math.inf
+    """The longest a trial trains: one that has reached this is not paused."""
 
-    def may_start(self, trials: list[FrozenTrial]) -> bool:
+    def allows(self, trials: Sequence[FrozenTrial], step: Promote | Begin) -> bool:
+        """Whether one more trial may begin, or a paused one go on."""
+        if isinstance(step, Begin):
+            return self.may_start(trials)
+        return self.epochs_left(trials, set()) >= 1 and self.has_time(trials)
+
+    def may_start(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether one more trial may begin."""
-        if self.n_trials is not None and len(trials) >= self.n_trials:
+        if self.n_trials is not None and len(as_one(trials)) >= self.n_trials:
             return False
         return self.epochs_left(trials, set()) >= 1 and self.has_time(trials)
 
-    def epochs_left(self, trials: list[FrozenTrial], ours: Collection[int]) -> float:
+    def epochs_left(
+        self, trials: Sequence[FrozenTrial], ours: Collection[int]
+    ) -> float:
         """Epochs that may still begin, in our trials or a new one.
 
         Every other running trial may be in the middle of an epoch that is not recorded
@@ -40,38 +53,46 @@ class Budget:
         if self.epochs is None:
             return math.inf
         others = sum(
-            t.state == TrialState.RUNNING and t.number not in ours for t in trials
+            t.state == TrialState.RUNNING
+            and t.number not in ours
+            and not is_paused(t, self.max_epochs)
+            for t in trials
         )
         return self.epochs - epochs_of(trials) - others
 
-    def has_time(self, trials: list[FrozenTrial]) -> bool:
+    def has_time(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether time remains, if it is limited."""
         return self.seconds_left is None or self.seconds_left(trials) > 0
 
 
-def epochs_of(trials: list[FrozenTrial]) -> int:
+def epochs_of(trials: Sequence[FrozenTrial]) -> int:
     """Epochs trained in all: one recorded value each."""
-    return sum(len(trial.intermediate_values) for trial in trials)
+    return sum(len(trial.intermediate_values) for trial in as_one(trials))
 
 
-def best_of(trials: list[FrozenTrial]) -> FrozenTrial | None:
+def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     """The trial with the lowest validation loss at any epoch, in any state."""
     lowest: tuple[float, FrozenTrial] | None = None
-    for trial in trials:
+    for trial in as_one(trials):
         for loss in trial.intermediate_values.values():
             if math.isfinite(loss) and (lowest is None or loss < lowest[0]):
                 lowest = (loss, trial)
     return lowest[1] if lowest else None
 
 
-def final_seconds(trials: list[FrozenTrial], n_seeds: int, max_epochs: int) -> float:
+def final_seconds(
+    trials: Sequence[FrozenTrial], n_seeds: int, max_epochs: int
+) -> float:
     """How long it would take to train the best trial anew with so many seeds.
 
     The two baselines that are trained are counted as one and a half of trial 0, which
     is the default recipe; a quarter is added for what cannot be known.
     """
+    trials = as_one(trials)
     # Those that are open share the machine.
-    running = sum(t.state == TrialState.RUNNING for t in trials)
+    running = sum(
+        t.state == TrialState.RUNNING and not is_paused(t, max_epochs) for t in trials
+    )
     timed = [t for t in trials if _epoch_seconds(t, running) is not None]
     ranked = [t for t in timed if _lowest(t) < math.inf]
     if not ranked:
@@ -85,11 +106,13 @@ def final_seconds(trials: list[FrozenTrial], n_seeds: int, max_epochs: int) -> f
 def _full_seconds(trial: FrozenTrial, max_epochs: int, running: int) -> float:
     """What training a trial's recipe to its end takes.
 
-    One that was stopped as weak would have gone on; one that the budget stopped, or
-    that is still running, is trained anew for as long as it was.
+    One that was stopped as weak, or paused, would have gone on; one that the budget
+    stopped, or that is still running to its end, is trained anew for as long as it was.
     """
-    weak = trial.user_attrs.get("stopped") == "weak"
-    epochs = max_epochs if weak else _epochs(trial)
+    cut = trial.user_attrs.get("stopped") in ("weak", "paused")
+    if trial.state == TrialState.RUNNING:
+        cut = trial.user_attrs.get("to_epoch", max_epochs) < max_epochs
+    epochs = max_epochs if cut else _epochs(trial)
     return (_epoch_seconds(trial, running) or 0.0) * epochs
 
 

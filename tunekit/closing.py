@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -78,7 +78,7 @@ def show_result(console: Console, config: Config, report: Mapping[str, Any]) -> 
     )
 
 
-def trials_frame(trials: list[FrozenTrial]) -> pd.DataFrame:
+def trials_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
     """One row a trial: number, state, value, epochs, seconds, hyperparameters."""
     rows = [
         {
@@ -99,7 +99,7 @@ def _larger(config: Config, report: Mapping[str, Any]) -> str:
     ended_by_time = (
         config.timeout is not None
         and report["trials"]["total"] < (config.n_trials or math.inf)
-        and report["epochs_trained"] < (config.budget_epochs or math.inf)
+        and report["epochs_trained"] < (config.epochs or math.inf)
     )
     if config.n_trials is not None and not ended_by_time:
         return f"--n-trials {2 * config.n_trials}"

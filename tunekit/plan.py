@@ -109,7 +109,7 @@ class Plan:
         epoch = (later[-1] - stamps[len(stamps) - len(later) - 1]) / len(later)
         workers = min(config.workers, config.in_flight or config.workers)
         most = [config.n_trials * config.max_epochs] if config.n_trials else []
-        most += [config.budget_epochs] if config.budget_epochs else []
+        most += [config.epochs] if config.epochs else []
         final = (config.final_seeds + 2) * config.max_epochs * epoch
         parts = [f"an epoch of the default recipe takes {epoch:.2g} s"]
         if most:
@@ -124,15 +124,14 @@ class Plan:
         parts = []
         if config.n_trials is not None:
             parts.append(f"{config.n_trials} trials")
-        if config.budget_epochs is not None:
-            parts.append(f"{config.budget_epochs} epochs in all")
+        if config.epochs is not None:
+            parts.append(f"{config.epochs} epochs in all")
         if config.timeout is not None:
             parts.append(f"{config.timeout:g} s")
-        early = (
-            "no early stopping of weak trials"
-            if config.pruner == "none"
-            else f"weak ones stopped early ({config.pruner})"
-        )
+        early = {
+            "none": "no early stopping of weak trials",
+            "promote": "all begun with few, the best go on",
+        }.get(config.pruner, f"weak ones stopped early ({config.pruner})")
         return (
             f"{' or '.join(parts)}, each trial at most {config.max_epochs} epochs, "
             f"chosen by {config.sampler}, {early}"

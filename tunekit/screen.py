@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from tunekit.budget import Budget, best_of, epochs_of
 from tunekit.errors import one_line
+from tunekit.paused import as_one, is_paused
 
 __all__ = ["Screen", "duration", "number", "settings"]
 
@@ -155,11 +156,12 @@ class Screen:
 
     def _draw(self) -> Group:
         """The whole view, from the trials as they stand."""
-        trials = self._read()
+        trials = as_one(self._read())
         share = self._share(trials)
         elapsed = time.monotonic() - self._began
         gained = share - self._done_before
         left = elapsed * (1 - share) / gained if gained > 0.01 else None
+        paused = [t for t in trials if is_paused(t, self._budget.max_epochs)]
         ended = [t for t in trials if t.state.is_finished()]
         early = sum(t.state == TrialState.PRUNED for t in ended)
         failed = sum(t.state == TrialState.FAIL for t in ended)
@@ -168,6 +170,7 @@ class Screen:
             f"{len(ended)}{of} trials · {early} stopped early · "
             f"{epochs_of(trials)} epochs · {duration(elapsed)}"
         )
+        line += f" · {len(paused)} paused" if paused else ""
         line += f" · {failed} failed" if failed else ""
         line += f" · about {duration(left)} left" if left is not None else ""
         bar = Table.grid()
@@ -176,15 +179,17 @@ class Screen:
         best = best_of(trials)
         if best is not None:
             parts.append(_best_line(best, self._values(best.params)))
-        parts.append(_last_trials(trials))
+        out = {trial.number for trial in paused}
+        parts.append(_last_trials([t for t in trials if t.number not in out]))
         return Group(*parts)
 
-    def _share(self, trials: list[FrozenTrial]) -> float:
+    def _share(self, trials: Sequence[FrozenTrial]) -> float:
         """How much of the budget is spent, of whichever limit is nearest."""
         shares = [0.0]
         if self._budget.n_trials is not None:
             shares.append(
-                sum(t.state.is_finished() for t in trials) / self._budget.n_trials
+                sum(t.state.is_finished() for t in as_one(trials))
+                / self._budget.n_trials
             )
         if self._budget.epochs is not None:
             shares.append(epochs_of(trials) / self._budget.epochs)
@@ -205,7 +210,7 @@ def _best_line(best: FrozenTrial, params: Mapping[str, Any]) -> Text:
     line = Text("best so far: ", style="bold")
     line.append(f"trial {best.number}, validation loss {_loss(best, epoch):.4f}")
     score = best.user_attrs.get("best_val_score")
-    if score is not None:
+    if score is not None and best.user_attrs.get("best_epoch", epoch) == epoch:
         line.append(f", accuracy {score:.2%}")
     line.append(f" (epoch {epoch})\n")
     line.append(settings(params), style="dim")

@@ -171,7 +171,7 @@ def pruner(name: str, max_epochs: int) -> optuna.pruners.BasePruner:
         >>> type(pruner("median", 30)).__name__
         'MedianPruner'
     """
-    if name == "none":
+    if name in ("none", "promote"):  # who promotes, pauses trials and prunes none
         return optuna.pruners.NopPruner()
     if name == "median":
         return optuna.pruners.MedianPruner(

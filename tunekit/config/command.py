@@ -119,7 +119,8 @@ def _parser() -> Parser:
     budget.add_argument(
         "--n-trials",
         metavar="N",
-        help="configurations to try [30 if no budget is given]",
+        help="configurations to try [30 if no budget is given]; with --pruner\n"
+        "promote they share N x max-epochs / 4 epochs",
     )
     budget.add_argument("--budget-epochs", metavar="N", help="epochs of all trials")
     budget.add_argument(

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from tunekit.errors import ConfigError, did_you_mean, one_line
+from tunekit.rungs import ladder
 from tunekit.space import recipe_space
 
 __all__ = ["PRUNERS", "SAMPLERS", "Config", "parse_seconds", "read_toml"]
 
 SAMPLERS: tuple[str, ...] = ("tpe", "random", "grid", "qmc", "gp", "cmaes")
 """Names of samplers, the default first."""
-PRUNERS: tuple[str, ...] = ("halving", "none", "median", "hyperband")
+PRUNERS: tuple[str, ...] = ("halving", "none", "median", "hyperband", "promote")
 """Names of pruners, the default first."""
 DEFAULT_TRIALS = 30
 """The budget when none is given."""
@@ -62,7 +63,9 @@ class Config:
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
     """Shares of training, validation and test rows; or a text such as ``60/20/20``."""
     n_trials: int | None = None
-    """Configurations to sample; 30 when no budget is given."""
+    """Configurations to sample; 30 when no budget is given. With the pruner
+    ``promote`` and no ``budget_epochs``, all of them together train for a quarter of
+    their ``max_epochs``, but at least once to the end; see :attr:`epochs`."""
     max_epochs: int = 30
     """The longest a trial trains."""
     budget_epochs: int | None = None
@@ -76,14 +79,15 @@ class Config:
     sampler: str = SAMPLERS[0]
     """How configurations are chosen."""
     pruner: str = PRUNERS[0]
-    """How weak trials are stopped early."""
+    """How weak trials are stopped early; ``promote`` pauses trials and lets the best
+    go on."""
     engine: str = "auto"
     """What trains: ``vectorized`` (many trials as one network; also ``auto``) or
     ``lightning`` (one after the other in a Trainer)."""
     workers: int = 1
     """Processes that train at once."""
     in_flight: int | None = None
-    """Trials open at once (in a Trainer, one); 8, or as many as workers, when None."""
+    """Trials open at once; when None 8 (in a Trainer, one), or as many as workers."""
     accelerator: str = "auto"
     """``cpu``, ``gpu``, or ``auto``: a GPU if there is one."""
     seed: int = 0
@@ -119,7 +123,8 @@ class Config:
         if self.n_trials is self.budget_epochs is self.timeout is None:
             object.__setattr__(self, "n_trials", DEFAULT_TRIALS)
         if self.in_flight is None:
-            object.__setattr__(self, "in_flight", max(_IN_FLIGHT, self.workers))
+            n = 1 if self.engine == "lightning" else _IN_FLIGHT
+            object.__setattr__(self, "in_flight", max(n, self.workers))
         if not self.name:
             stem = Path(self.data).stem if self.data else "digits"
             slug = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
@@ -149,6 +154,26 @@ class Config:
                 near = did_you_mean(key.replace("-", "_"), known)
                 raise ConfigError(f'unknown key "{key}"{near}')
         return cls(**settings)
+
+    @property
+    def epochs(self) -> int | None:
+        """Epochs of all trials together, if they are limited.
+
+        Where trials are paused and promoted, their number alone says little of the
+        work. A quarter of what all would take is about what halving spends: every
+        trial has its first rung, and each rung above has a third of the trials.
+
+        Example:
+            >>> Config(n_trials=30, max_epochs=50, pruner="promote").epochs
+            375
+            >>> Config(n_trials=30, pruner="none").epochs is None
+            True
+        """
+        if self.budget_epochs or self.n_trials is None or self.pruner != "promote":
+            return self.budget_epochs
+        first = ladder(self.max_epochs)[0]
+        least = self.max_epochs + (self.n_trials - 1) * first
+        return max(least, math.ceil(self.n_trials * self.max_epochs / 4))
 
     @property
     def folder(self) -> Path:

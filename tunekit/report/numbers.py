@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunekit.errors import ConfigError, DataError, SpaceError
+from tunekit.paused import as_one, is_paused
 from tunekit.report.importance import importance
 from tunekit.report.result import told
 from tunekit.report.searched import listed, scales
@@ -56,13 +57,15 @@ def build(folder: Path) -> dict[str, Any]:
     split = _read(folder, "split.json")
     study = _open(folder)
     final = _read(folder, "final.json") if (folder / "final.json").exists() else None
-    frozen = study.get_trials(deepcopy=False)
+    recorded = study.get_trials(deepcopy=False)
+    frozen = as_one(recorded)
+    max_epochs = settings.get("max_epochs", math.inf)
     table = settings.pop("space", {})
     try:
         known = scales(table)
     except SpaceError as error:
         raise _unreadable(folder / "study.toml", error) from None
-    trials = [_trial(trial, known) for trial in frozen]
+    trials = [_trial(trial, known, max_epochs) for trial in frozen]
     ended = [trial for trial in trials if trial["val_loss"] is not None]
     ranked = sorted(ended, key=lambda trial: (trial["val_loss"], trial["number"]))
     best = _best(ranked)
@@ -81,6 +84,7 @@ def build(folder: Path) -> dict[str, Any]:
             study.user_attrs.get("finished")
             and winner["test"]
             and not states["running"]
+            and not states["paused"]
         ),
         "seed": settings.get("seed"),
         "engine": study.user_attrs.get("engine", settings.get("engine")),
@@ -93,13 +97,14 @@ def build(folder: Path) -> dict[str, Any]:
             "pruned": states["pruned"],
             "failed": states["failed"],
             "running": states["running"],
+            "paused": states["paused"],
         },
         "epochs_trained": sum(trial["epochs"] for trial in trials),
         "seconds": study.user_attrs.get(
             "seconds", sum(trial["seconds"] or 0.0 for trial in trials)
         ),
         "best": best,
-        "history": _history(frozen, _order(folder)),
+        "history": _history(recorded, _order(folder)),
         **winner,
         "versions": study.user_attrs.get("versions") or _versions(),
         "space": space,
@@ -107,7 +112,7 @@ def build(folder: Path) -> dict[str, Any]:
         "top": ranked[:10],
         "importance": shares,
         "importance_missing": reason,
-        "best_curve": _curve(frozen[ranked[0]["number"]]) if ranked else [],
+        "best_curve": _curve(recorded[ranked[0]["number"]]) if ranked else [],
         "errors": [
             {
                 "number": trial.number,
@@ -177,21 +182,25 @@ def _no_study(folder: Path, what: str) -> ConfigError:
     )
 
 
-def _trial(trial: FrozenTrial, space: Space) -> dict[str, Any]:
+def _trial(trial: FrozenTrial, space: Space, max_epochs: float) -> dict[str, Any]:
     """What is told of one trial, hyperparameters in human units."""
     attrs = trial.user_attrs
     lowest = min(
         ((loss, epoch) for epoch, loss in _curve(trial) if math.isfinite(loss)),
         default=(None, None),
     )
-    recorded = attrs.get("best_val_loss")
+    # Of one that goes on after a pause they are those of the pause.
+    whole = attrs.get("epochs") == len(trial.intermediate_values)
+    recorded = attrs.get("best_val_loss") if whole else None
     if recorded is not None and math.isfinite(recorded):
         lowest = (recorded, attrs.get("best_epoch", lowest[1]))
     return {
         "number": trial.number,
-        "state": _STATES[trial.state.name],
+        "state": "paused"
+        if is_paused(trial, max_epochs)
+        else _STATES[trial.state.name],
         "val_loss": lowest[0],
-        "val_score": attrs.get("best_val_score"),
+        "val_score": attrs.get("best_val_score") if whole else None,
         "epoch": lowest[1],
         "epochs": len(trial.intermediate_values),
         "seconds": attrs.get("seconds"),
@@ -202,6 +211,13 @@ def _trial(trial: FrozenTrial, space: Space) -> dict[str, Any]:
 
 def _curve(trial: FrozenTrial) -> list[tuple[int, float]]:
     return sorted(trial.intermediate_values.items())
+
+
+def _own(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[tuple[int, float]]:
+    """Its curve without what it has from the trial that it continues."""
+    before = trial.user_attrs.get("continues")
+    had = 0 if before is None else len(trials[before].intermediate_values)
+    return _curve(trial)[had:]
 
 
 def _best(ranked: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -226,7 +242,7 @@ def _history(
     trials: Sequence[FrozenTrial], order: Sequence[int]
 ) -> list[tuple[int, float]]:
     """(epochs trained in all, best loss so far) at each improvement."""
-    left = {trial._trial_id: iter(_curve(trial)) for trial in trials}
+    left = {trial._trial_id: iter(_own(trial, trials)) for trial in trials}
     history: list[tuple[int, float]] = []
     for epochs, trial_id in enumerate(order, start=1):
         _, loss = next(left.get(trial_id, iter(())), (0, math.inf))

@@ -52,6 +52,7 @@ STATES = {
     "pruned": "stopped early",
     "failed": "failed",
     "running": "running",
+    "paused": "paused",
     "waiting": "waiting",
 }
 

@@ -1,20 +1,20 @@
-"""The folder of a study: looked for, refused, made."""
+"""The folder of a study: looked for, refused, made, written to."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from tunekit.errors import ConfigError, one_line
+from tunekit.errors import ConfigError, StoppedError, one_line
 from tunekit.files import UNFINISHED, write_json, write_text
 from tunekit.store.same import check_same
 
-__all__ = ["check_place", "create", "exists"]
+__all__ = ["check_place", "create", "exists", "writing"]
 
 
 def exists(folder: Path) -> bool:
@@ -90,3 +90,19 @@ def create(
             f"{folder} must be a folder that can be written, got: {why}; "
             "choose another --out"
         ) from None
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Storage that cannot be written stops the study, in one line; it fails no trial.
+
+    Optuna's journal answers a failed write with the error, or with a failed assertion.
+    """
+    try:
+        yield
+    except (OSError, AssertionError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise StoppedError(
+            f"{folder} must be writable, got: {why}; make room or mend that, and run "
+            "the same command again: what was recorded is kept"
+        ) from error

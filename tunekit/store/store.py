@@ -4,16 +4,17 @@
              split.json      what was read, and the raw row numbers of each part
              journal.log     Optuna's journal: all trials
              leases/         a lock for each running trial, held by who trains it
-             checkpoints/    best-epoch weights of the best trials
+             checkpoints/    states of paused trials, weights of the best ones
 
 All state lives here. A trial that is RUNNING and whose lease nobody holds belonged to a
-process that is gone; the next worker trains it again, and since every random stream
-depends on the trial alone, it comes to the same values.
+process that is gone, unless it is paused; the next worker trains it again from its last
+checkpoint, and since every random stream depends on the trial alone, it comes to the
+same values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,23 @@ import tomli_w
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tunekit.errors import StoppedError
+from tunekit.choosers import Straight
 from tunekit.files import write_text
 from tunekit.interrupt import shield
+from tunekit.paused import as_one, chain_of, is_paused, may_go_on, reached
+from tunekit.rungs import Begin, Chooser, Promote
 from tunekit.store.checkpoints import Checkpoints
-from tunekit.store.folder import check_place, create, exists
+from tunekit.store.folder import check_place, create, exists, writing
 from tunekit.store.journal import Journal, quiet_optuna
 from tunekit.store.leases import Leases
+from tunekit.store.revived import continued, revived
 from tunekit.store.same import settings_of
+from tunekit.trial import State
 
 __all__ = ["Store"]
+
+Allows = Callable[[Sequence[FrozenTrial], Promote | Begin], bool]
+"""Whether a budget allows a step, given all trials."""
 
 
 class Store:
@@ -49,14 +57,24 @@ class Store:
         folder: Path,
         sampler: optuna.samplers.BaseSampler | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
+        chooser: Chooser | None = None,
     ) -> None:
         """Open a folder that :meth:`create` made.
+
+        Args:
+            folder: ``OUT/NAME``.
+            sampler: Proposes new trials.
+            pruner: Stops weak ones for good.
+            chooser: Decides between new trials and paused ones; only new ones when
+                None.
 
         Raises:
             ResumeError: If it holds no study.
         """
         self.folder = folder
         self.settings = settings_of(folder)
+        self._max_epochs = self.settings["max_epochs"]
+        self._chooser = chooser or Straight(self._max_epochs)
         self._journal = Journal(folder)
         self._storage = JournalStorage(self._journal)
         with quiet_optuna():
@@ -70,6 +88,7 @@ class Store:
             )
         self._leases = Leases(folder / "leases")
         self._checkpoints = Checkpoints(folder / "checkpoints")
+        self._depth = 0
 
     exists = staticmethod(exists)
     check_place = staticmethod(check_place)
@@ -103,50 +122,143 @@ class Store:
         """
         # In the order of next_trial: two locks taken in two orders could wait for each
         # other. And an ended trial, whose lease is free, is nobody's until it is told.
-        with self._leases.asking, shield(), _writing(self.folder):
+        with self._leases.asking, shield(), writing(self.folder):
+            self._depth += 1
             try:
                 with self._journal.together():
                     yield
             finally:
+                self._depth -= 1
                 if self._journal.broken:
                     # Numbers of trials that nobody heard of are the next one's.
                     self.release_all()
+                elif not self._depth:
+                    self._checkpoints.clear()
+
+    @property
+    def pauses(self) -> bool:
+        """Whether trials are ever paused."""
+        return not isinstance(self._chooser, Straight)
+
+    def next_step(self, allows: Allows) -> Promote | Begin | None:
+        """What would be done next, were no trial abandoned; None for nothing."""
+        trials = self.trials()
+        step = self._chooser.choose(as_one(trials))
+        return step if step is not None and allows(trials, step) else None
 
     def next_trial(
-        self,
-        may_start: Callable[[list[FrozenTrial]], bool],
-        suggest: Callable[[Trial], Any],
+        self, allows: Allows, suggest: Callable[[Trial], Any]
     ) -> Trial | None:
-        """A trial to train, leased to this process: an abandoned one, else a new one.
+        """A trial to train, leased to us: an abandoned one, else the chosen one.
+
+        Its user attribute ``to_epoch`` says how far; :meth:`state` where it goes on.
 
         Args:
-            may_start: Whether the budget allows one more beside these.
+            allows: Whether the budget allows a step beside these trials.
             suggest: Asks the trial for its hyperparameters, so that it is whole when
                 the next worker looks.
         """
-        with self._leases.asking, shield(), _writing(self.folder):
-            self._journal.check()  # one that was begun before is taken up unwritten
+        with self.together():
             trials = self.trials()
             for frozen in trials:
-                if frozen.state == TrialState.RUNNING and self._leases.take(
-                    frozen.number
-                ):
+                if self._is_open(frozen) and self._leases.take(frozen.number):
                     # Its owner may have ended it between our look and our lease.
-                    if self.trials()[frozen.number].state == TrialState.RUNNING:
+                    if self._is_open(self.trials()[frozen.number]):
                         trial = self._revive(frozen.number)
                         suggest(trial)
                         return trial
                     self._leases.release(frozen.number)
-            if not may_start(trials):
+            step = self._choose(trials, allows)
+            if step is None:
                 return None
-            trial = self.study.ask()
-            self._leases.take(trial.number)
+            if isinstance(step, Promote):
+                trial = self._revive(step.number)
+            else:
+                trial = self.study.ask()
+                self._leases.take(trial.number)
+            trial.set_user_attr("to_epoch", step.to_epoch)
             suggest(trial)
             return trial
 
+    def state(self, trial: Trial) -> State | None:
+        """Where a trial goes on: its latest readable checkpoint; None to begin."""
+        if not self.pauses:
+            return None
+        trials = self.trials()
+        chain = chain_of(trials, trial.number)
+        return self._checkpoints.read(chain, reached(trials[trial.number]))
+
+    def run_number(self, trial: Trial) -> int:
+        """What a trial's random streams go by: the number of the first it continues."""
+        return chain_of(self.trials(), trial.number)[0]
+
+    def note(self, trial: Trial, attributes: Mapping[str, Any]) -> None:
+        """Record what a trial has come to so far."""
+        with shield(), writing(self.folder):
+            known = trial.user_attrs
+            for name, attribute in attributes.items():
+                if name not in known or known[name] != attribute:
+                    trial.set_user_attr(name, attribute)
+
+    def pause(self, trial: Trial, state: State | None) -> None:
+        """Keep a trial that may be promoted later, and give its lease back.
+
+        Args:
+            trial: One that has reported as many epochs as its ``to_epoch`` says.
+            state: What it goes on from; None where that is kept elsewhere.
+        """
+        with shield(), writing(self.folder):
+            if state is not None:
+                self._checkpoints.write(trial.number, state)
+                for number in chain_of(self.trials(), trial.number)[:-1]:
+                    self._checkpoints.replace(number)
+            self._leases.release(trial.number)
+            self._clear()
+
+    def let_go(self) -> list[int]:
+        """End the paused trials that are not worth their checkpoints; their numbers."""
+        gone = []
+        with self.together():
+            for number in self._chooser.surplus(as_one(self.trials())):
+                if self._leases.take(number):
+                    trial = self._revive(number)
+                    self.finish(trial, TrialState.PRUNED, {"stopped": "weak"})
+                    gone.append(number)
+        return gone
+
+    def end_paused(
+        self, attributes: Callable[[FrozenTrial], Mapping[str, Any]], keep: int
+    ) -> None:
+        """Tell the paused trials PRUNED, because the search has ended.
+
+        Args:
+            attributes: What each has come to.
+            keep: Checkpoints to keep, those of the lowest losses, so that a larger
+                budget can go on from them.
+        """
+        with self.together():
+            for frozen in self.trials():
+                if is_paused(frozen, self._max_epochs) and self._leases.take(
+                    frozen.number
+                ):
+                    told = {**attributes(frozen), "stopped": "paused"}
+                    self.finish(
+                        self._revive(frozen.number),
+                        TrialState.PRUNED,
+                        told,
+                    )
+        waiting = [
+            (min(trial.intermediate_values.values()), trial.number)
+            for trial in as_one(self.trials())
+            if may_go_on(trial, self._max_epochs) and trial.intermediate_values
+        ]
+        kept = [number for _, number in sorted(waiting)[:keep]]
+        with shield(), writing(self.folder):
+            self._checkpoints.keep(kept)
+
     def report(self, trial: Trial, loss: float, epoch: int) -> None:
         """Record the validation loss of an epoch."""
-        with shield(), _writing(self.folder):
+        with shield(), writing(self.folder):
             trial.report(loss, epoch)
 
     def finish(
@@ -157,41 +269,54 @@ class Store:
         value: float | None = None,
     ) -> None:
         """End a trial for good and give its lease back."""
-        with shield(), _writing(self.folder):
+        with shield(), writing(self.folder):
             for name, attribute in attributes.items():
                 trial.set_user_attr(name, attribute)
             self.study.tell(trial, value, state=state)
             self._leases.release(trial.number)
+            if self.pauses and attributes.get("stopped") != "paused":
+                for number in chain_of(self.trials(), trial.number):
+                    self._checkpoints.replace(number)
+                self._clear()
 
     def keep_weights(self, number: int, weights: Mapping[str, Any]) -> None:
         """Keep a trial's best-epoch weights, if it is among the best few so far."""
-        with shield(), _writing(self.folder):
+        with shield(), writing(self.folder):
             self._checkpoints.keep_weights(number, weights, self.trials())
 
     def release_all(self) -> None:
         """Give every lease back; what was running can be taken up by anyone."""
         self._leases.release_all()
 
-    def _revive(self, number: int) -> Trial:
-        """A trial that is RUNNING in the storage, as an object to report to."""
-        study_id = self._storage.get_study_id_from_name(self.study.study_name)
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(
-            study_id, number
+    def _is_open(self, trial: FrozenTrial) -> bool:
+        """Whether somebody trains it, or should."""
+        return trial.state == TrialState.RUNNING and not is_paused(
+            trial, self._max_epochs
         )
-        return Trial(self.study, trial_id)
 
+    def _choose(
+        self, trials: Sequence[FrozenTrial], allows: Allows
+    ) -> Promote | Begin | None:
+        """The chosen step; a trial that is promoted is ours then."""
+        candidates = as_one(trials)
+        while True:
+            step = self._chooser.choose(candidates)
+            if step is None or not allows(trials, step):
+                return None
+            if isinstance(step, Begin):
+                return step
+            number = step.number
+            if trials[number].state.is_finished():
+                number = continued(self.study, trials[number])
+            if self._leases.take(number):
+                return Promote(number, step.to_epoch)
+            # Another process has reported its epoch, and is yet to write its state.
+            candidates = [t for t in candidates if t.number != number]
 
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Storage that cannot be written stops the study, in one line; it fails no trial.
+    def _clear(self) -> None:
+        """Remove states that are replaced, unless a block is yet to be written."""
+        if not self._depth:
+            self._checkpoints.clear()
 
-    Optuna's journal answers a failed write with the error, or with a failed assertion.
-    """
-    try:
-        yield
-    except (OSError, AssertionError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise StoppedError(
-            f"{folder} must be writable, got: {why}; make room or mend that, and run "
-            "the same command again: what was recorded is kept"
-        ) from error
+    def _revive(self, number: int) -> Trial:
+        return revived(self.study, self._storage, number)

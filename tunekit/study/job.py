@@ -99,6 +99,7 @@ class Job:
 
     def _run(self) -> Result:
         from tunekit.files import allow_many
+        from tunekit.paused import as_one
         from tunekit.store import Store, check_same, settings_of
 
         allow_many()
@@ -117,7 +118,7 @@ class Job:
             if self._is_finished(store, before):
                 return self._finished(store)
             self._expect()
-            if n := len(store.trials()):
+            if n := len(as_one(store.trials())):
                 has = "one trial" if n == 1 else f"{n} trials"
                 self.plan.say(f"  going on with the {has} it has")
         store.extend(settings)
@@ -194,7 +195,9 @@ class Job:
 
     def _why_no_winner(self, store: Store) -> str:
         """One line for a search without a single finite epoch."""
-        trials = store.trials()
+        from tunekit.paused import as_one
+
+        trials = as_one(store.trials())
         if not trials:
             limit = (
                 f"--timeout {self.config.timeout:g}s"
@@ -222,9 +225,17 @@ class Job:
         """Train until the budget is spent, in this process and in others."""
         from optuna.trial import TrialState
 
-        from tunekit.workers import search_beside, work
+        from tunekit.paused import is_paused
+        from tunekit.workers import end_paused, search_beside, work
 
-        if self._n_workers > 1 and budget.may_start(store.trials()):
+        def someone_trains() -> bool:
+            return any(
+                t.state == TrialState.RUNNING
+                and not is_paused(t, self.config.max_epochs)
+                for t in store.trials()
+            )
+
+        if self._n_workers > 1 and store.next_step(budget.allows) is not None:
             self.setup.board()  # before all of them write the same file
             search_beside(
                 store,
@@ -247,9 +258,10 @@ class Job:
                 on_end=screen.ended,
                 in_flight=self.config.in_flight or 1,
             )
-            if not any(t.state == TrialState.RUNNING for t in store.trials()):
+            if not someone_trains():
                 break
             time.sleep(_POLL_SECONDS)
+        end_paused(store, self.setup.space, self.engine.name)
         if board.trouble is not None:
             screen.phase(f"TensorBoard's files could not be written: {board.trouble}")
         if self.engine.trouble:
@@ -269,7 +281,7 @@ class Job:
             return False
         if before.get("final_seeds") != self.config.final_seeds:
             return False
-        if not self.setup.budget(None).may_start(store.trials()):
+        if store.next_step(self.setup.budget(None).allows) is None:
             return True
         old, new = before.get("timeout"), self.config.timeout
         return old is not None and new is not None and new <= old
@@ -278,13 +290,14 @@ class Job:
         """The closing table, and everything as Python objects."""
         from tunekit import report
         from tunekit.closing import show_result, trials_frame
+        from tunekit.paused import as_one
 
         folder = self.config.folder
         # A process killed at the very end may have left all but the report.
         tell = report.build if (folder / "report.json").exists() else report.write
         found = self._report or tell(folder)
         show_result(self.console, self.config, found)
-        return Result(folder, found, store.study, trials_frame(store.trials()))
+        return Result(folder, found, store.study, trials_frame(as_one(store.trials())))
 
 
 def _versions() -> dict[str, str]:

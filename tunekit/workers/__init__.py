@@ -6,8 +6,9 @@ folder.
 """
 
 from tunekit.workers.beside import search_beside
+from tunekit.workers.ending import end_paused
 from tunekit.workers.loop import work
 from tunekit.workers.processes import Worker, stop
 from tunekit.workers.setup import Setup
 
-__all__ = ["Setup", "Worker", "search_beside", "stop", "work"]
+__all__ = ["Setup", "Worker", "end_paused", "search_beside", "stop", "work"]

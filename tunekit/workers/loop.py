@@ -1,6 +1,6 @@
 """The loop of a search: what an engine's runs are, and what becomes of them.
 
-next trial ── train, epoch by epoch ── report, prune? ── end ── next trial …
+next trial ── train, epoch by epoch ── report, prune? pause? ── end ── next trial …
 """
 
 from __future__ import annotations
@@ -10,25 +10,18 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tunekit.board import Board, TrialBoard
+from tunekit.board import Board
 from tunekit.budget import Budget
 from tunekit.errors import StoppedError
+from tunekit.rungs import Begin, Promote
 from tunekit.space import Space
 from tunekit.store import Store
-from tunekit.trial import (
-    Engine,
-    Fitted,
-    Heard,
-    Metrics,
-    Recipe,
-    Run,
-    State,
-    Verdict,
-)
+from tunekit.trial import Engine, Fitted, Heard, Metrics, Recipe, Run, State, Verdict
+from tunekit.workers.attempt import Attempt
+from tunekit.workers.ration import unpaid
 
 __all__ = ["work"]
 
@@ -66,29 +59,6 @@ def work(
         search.leave()
 
 
-class _Attempt:
-    """One trial being trained."""
-
-    def __init__(
-        self, trial: Trial, params: dict[str, Any], curves: TrialBoard | None
-    ) -> None:
-        self.trial, self.params, self.curves = trial, params, curves
-        self.curve: list[Metrics] = []
-        self.stopped = ""
-
-    def so_far(self) -> Fitted:
-        """What it has come to, should it fail now."""
-        losses = {
-            m.val_loss: epoch
-            for epoch, m in reversed([*enumerate(self.curve, start=1)])
-            if math.isfinite(m.val_loss + m.train_loss)
-        }
-        best_epoch = losses[min(losses)] if losses else 0
-        return Fitted(
-            curve=self.curve, best_epoch=best_epoch, weights={}, diverged=False
-        )
-
-
 class _Search:
     """Feeds an engine with a study's trials; see :class:`tunekit.trial.Feed`."""
 
@@ -104,10 +74,13 @@ class _Search:
         self._store, self._engine, self._space = store, engine, space
         self._budget, self._board = budget, board
         self._on_end = on_end
-        self._open: dict[str, _Attempt] = {}
+        self._open: dict[str, Attempt] = {}
         self._failures: list[str] = []
         self._told = time.monotonic()
         self._epoch_seconds: float | None = None
+        self._look_for_surplus = True
+        # Of paused runs whose states are the engine's.
+        self._kept: dict[str, Sequence[Metrics]] = {}
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -117,54 +90,87 @@ class _Search:
         self._told = time.monotonic()
 
     def next(self) -> Run | None:
-        """A trial that its worker has left, else a new one while the budget lasts."""
-        trial = self._store.next_trial(self._may_start, self._space.suggest)
-        if trial is None:
-            return None
+        """A trial that its worker has left, else the chosen one, if there is budget."""
+        if self._look_for_surplus:
+            for number in self._store.let_go():
+                self._kept.pop(f"trial-{number}", None)
+                self._on_end(self._store.trials()[number])
+            self._look_for_surplus = False
+        while True:
+            trial = self._store.next_trial(self._allows, self._space.suggest)
+            if trial is None:
+                return None
+            known = self._store.trials()[trial.number].intermediate_values
+            reached = max(known, default=0)
+            state = self._store.state(trial)
+            if state is None or len(state.curve) < reached or self._can_pay(trial):
+                return self._open_run(trial, reached, state)
+            # It would begin with an epoch that nobody can pay: a smaller budget, now.
+            self._store.note(trial, {"to_epoch": reached})
+            self._store.pause(trial, None)
+
+    def _open_run(self, trial: Trial, reached: int, state: State | None) -> Run:
         settings = self._store.settings
         params = self._space.from_stored(trial.params)
-        known = self._store.trials()[trial.number].intermediate_values
+        number = self._store.run_number(trial)
         run = Run(
             recipe=Recipe().with_params({**self._space.fixed, **params}),
             max_epochs=settings["max_epochs"],
             patience=settings["patience"],
             seed=settings["seed"],
-            key=f"trial-{trial.number}",
-            reached=max(known, default=0),
+            key=f"trial-{number}",
+            reached=reached,
+            state=state,
         )
-        curves = self._board.open(trial.number, params) if self._board else None
-        self._open[run.key] = _Attempt(trial, params, curves)
+        drawn = state.curve if state else ()
+        curves = self._board.open(number, params, drawn) if self._board else None
+        kept = self._kept.pop(run.key, drawn)
+        self._open[run.key] = Attempt(trial, params, run, curves, kept)
         return run
 
-    def _may_start(self, trials: list[FrozenTrial]) -> bool:
-        """Whether the budget gives one more open trial, and all others, some depth.
+    def _can_pay(self, trial: Trial) -> bool:
+        """Whether one more epoch of this trial can be paid, and of all open ones."""
+        trials = self._store.trials()
+        ours = {trial.number, *(a.trial.number for a in self._open.values())}
+        return self._budget.epochs_left(trials, ours) >= len(ours)
+
+    def _allows(self, trials: Sequence[FrozenTrial], step: Promote | Begin) -> bool:
+        """Whether the budget gives this step, and all that is open, some depth.
 
         A small budget over many trials would train none. Where time is limited, the
         first epoch of all is awaited: until then nobody knows what a round takes.
         """
-        if not self._budget.may_start(trials):
+        if not self._budget.allows(trials, step):
             return False
         if not self._open:
             return True
-        n = len(self._open) + 1
-        depth = max(1, self._store.settings["max_epochs"] // 3)
-        if self._budget.epochs_left(trials, set()) < n * depth:
+        if self._store.pauses:
+            # Those that are open get to their rungs; whoever comes last may be paused
+            # on its way.
+            depth = step.to_epoch if isinstance(step, Begin) else 1
+            needed = depth + sum(a.to_go for a in self._open.values())
+            ours = self._numbers()
+        else:
+            depth = max(1, self._store.settings["max_epochs"] // 3)
+            needed = (len(self._open) + 1) * depth
+            ours = set()
+        if self._budget.epochs_left(trials, ours) < needed:
             return False
         if self._budget.seconds_left is None:
             return True
         if self._epoch_seconds is None:
             return False
-        needed = n * depth * self._epoch_seconds
-        return bool(self._budget.seconds_left(trials) >= needed)
+        return bool(self._budget.seconds_left(trials) >= needed * self._epoch_seconds)
 
     def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
         """Record the epochs of a round, then decide who goes on."""
         # A run's share of a round, as long as this round was.
         now = time.monotonic()
         self._epoch_seconds = (now - self._told) / len(heard)
-        for each in heard:
+        # In order of number: who was opened first is not recorded.
+        for each in sorted(heard, key=lambda each: self._number(each.run)):
             attempt = self._open[each.run.key]
-            attempt.curve.append(each.metrics)
+            attempt.add(each)
             if attempt.curves is not None:
                 attempt.curves.epoch(each.epoch, each.metrics)
             # A trial that is trained again has these in the storage already.
@@ -180,16 +186,29 @@ class _Search:
             # a pruner would know of trials that have ended since.
             if each.epoch >= each.run.reached:
                 new = each.epoch > each.run.reached
-                self._judge(self._open[each.run.key], new)
+                self._judge(self._open[each.run.key], each, new)
         self._ration(heard)
-        return [
-            Verdict.STOP if self._open[each.run.key].stopped else Verdict.GO_ON
-            for each in heard
-        ]
+        for attempt in self._open.values():
+            if attempt.pausing:
+                # With the epoch: killed before its state is kept, it has all else.
+                so_far = attempt.attributes(self._engine, attempt.so_far())
+                told = {**so_far, "to_epoch": len(attempt.curve)}
+                self._store.note(attempt.trial, told)
+        return [self._verdict(self._open[each.run.key]) for each in heard]
 
     def paused(self, run: Run, state: State | None) -> None:
-        """Nobody pauses a trial yet."""
-        raise AssertionError(f"{run.key} was paused, though nobody said so")
+        """Keep a trial that may be promoted later."""
+        attempt = self._open.pop(run.key)
+        self._store.pause(attempt.trial, state)
+        self._look_for_surplus = True
+        if state is None:
+            self._kept[run.key] = attempt.curve
+        if attempt.curves is not None:
+            best = attempt.so_far()
+            loss, score = None, None
+            if best.best_epoch:
+                loss, score = best.best.val_loss, best.best.val_score
+            attempt.curves.close(loss, score, ok=True)
 
     def end(self, run: Run, fitted: Fitted) -> None:
         """Record how a trial ended: complete, or stopped early and why."""
@@ -202,7 +221,7 @@ class _Search:
             state, stopped = TrialState.PRUNED, attempt.stopped
         elif epochs < run.max_epochs:
             stopped = "no longer improving"
-        attributes = {**self._attributes(attempt, fitted), "stopped": stopped}
+        attributes = {**attempt.attributes(self._engine, fitted), "stopped": stopped}
         loss, score = attributes["best_val_loss"], attributes["best_val_score"]
         complete = state == TrialState.COMPLETE
         self._store.finish(attempt.trial, state, attributes, loss if complete else None)
@@ -218,7 +237,7 @@ class _Search:
         attempt = self._open.pop(run.key)
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         attributes = {
-            **self._attributes(attempt, attempt.so_far()),
+            **attempt.attributes(self._engine, attempt.so_far()),
             "error": reason,
             "traceback": "".join(traceback.format_exception(error)),
         }
@@ -240,33 +259,41 @@ class _Search:
                 attempt.curves.close(None, None, ok=False)
         self._open = {}
 
-    def _judge(self, attempt: _Attempt, new: bool) -> None:
+    def _judge(self, attempt: Attempt, heard: Heard, new: bool) -> None:
+        if self._store.pauses:
+            at_rung = attempt.to_epoch <= heard.epoch < heard.run.max_epochs
+            attempt.pausing = at_rung and not heard.over
+            return
         trial = attempt.trial
         if trial.user_attrs.get("stopped") == "weak" or (new and trial.should_prune()):
             attempt.stopped = "weak"
             trial.set_user_attr("stopped", "weak")
 
-    def _ration(self, heard: Sequence[Heard]) -> None:
-        """Share out what is left of the budget, to the earlier trials first."""
-        trials = self._store.trials()
-        ours = {attempt.trial.number for attempt in self._open.values()}
-        left = self._budget.epochs_left(trials, ours)
-        rounds = self._rounds_left(trials)
-        now = {each.run.key: each for each in heard}
-        for key, attempt in self._open.items():
-            each = now.get(key)
-            if attempt.stopped or (each is not None and each.over):
-                continue
-            # One that is behind is only trained again: it costs nothing, and those
-            # that wait for it have been given their next epoch already.
-            paid = each is None or each.epoch >= each.run.reached
-            if each is not None and (rounds < 1 or (paid and left < 1)):
-                attempt.stopped = "budget"
-            else:
-                left -= 1
-                rounds -= 1
+    @staticmethod
+    def _verdict(attempt: Attempt) -> Verdict:
+        if attempt.stopped:
+            return Verdict.STOP
+        return Verdict.PAUSE if attempt.pausing else Verdict.GO_ON
 
-    def _rounds_left(self, trials: list[FrozenTrial]) -> float:
+    def _numbers(self) -> set[int]:
+        """The trials that are open here."""
+        return {attempt.trial.number for attempt in self._open.values()}
+
+    def _number(self, run: Run) -> int:
+        return self._open[run.key].trial.number
+
+    def _ration(self, heard: Sequence[Heard]) -> None:
+        """Stop or pause those for whom the budget has no epoch left."""
+        trials = self._store.trials()
+        left = self._budget.epochs_left(trials, self._numbers())
+        rounds = self._rounds_left(trials)
+        for attempt in unpaid(self._open, heard, left, rounds):
+            if self._store.pauses:
+                attempt.pausing = True
+            else:
+                attempt.stopped = "budget"
+
+    def _rounds_left(self, trials: Sequence[FrozenTrial]) -> float:
         """Epochs of a single trial for which there is time; one round is many."""
         if self._budget.seconds_left is None:
             return math.inf
@@ -275,15 +302,3 @@ class _Search:
             return 0.0 if seconds <= 0 else math.inf
         # The oldest may always go on: it alone is an epoch too late at most.
         return max(1.0, seconds / self._epoch_seconds)
-
-    def _attributes(self, attempt: _Attempt, fitted: Fitted) -> dict[str, Any]:
-        """What every ended trial carries."""
-        return {
-            "best_val_loss": fitted.best.val_loss if fitted.best_epoch else None,
-            "best_val_score": fitted.best.val_score if fitted.best_epoch else None,
-            "best_epoch": fitted.best_epoch,
-            "epochs": len(fitted.curve),
-            "engine": self._engine,
-            "seconds": round(sum(m.seconds for m in fitted.curve), 4),
-            "params": dict(attempt.params),
-        }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from tunekit.board import Board
 from tunekit.budget import Budget, final_seconds
+from tunekit.choosers import chooser
 from tunekit.config import Config
 from tunekit.data import Table, load
 from tunekit.search import pruner, sampler
@@ -79,7 +81,7 @@ class Setup:
             in_flight: Trials that it will have open; as the settings say when None.
         """
         config = self.config
-        most = [config.budget_epochs] if config.budget_epochs else []
+        most = [config.epochs] if config.epochs else []
         most += [config.n_trials * config.max_epochs] if config.n_trials else []
         # A half of them, because weak trials are stopped early; a limit of time alone
         # is filled, however much that takes.
@@ -100,6 +102,7 @@ class Setup:
                 n_trials=config.n_trials,
             ),
             pruner(config.pruner, config.max_epochs),
+            chooser(config.pruner, config.max_epochs, config.n_trials),
         )
 
     def board(self) -> Board:
@@ -133,7 +136,7 @@ class Setup:
         # with fewer seeds is worth more than five seeds of the first guess.
         most = 0.0 if until is None else 0.5 * max(0.0, until - time.time())
 
-        def seconds_left(trials: list[FrozenTrial]) -> float:
+        def seconds_left(trials: Sequence[FrozenTrial]) -> float:
             assert until is not None
             # Many trials: what the winner will take changes little from epoch to epoch.
             ended = sum(trial.state.is_finished() for trial in trials)
@@ -144,6 +147,7 @@ class Setup:
 
         return Budget(
             n_trials=config.n_trials,
-            epochs=config.budget_epochs,
+            epochs=config.epochs,
+            max_epochs=config.max_epochs,
             seconds_left=None if until is None else seconds_left,
         )

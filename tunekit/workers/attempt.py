@@ -1,0 +1,85 @@
+"""One trial being trained, and what is recorded of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from optuna.trial import Trial
+
+from tunekit.board import TrialBoard
+from tunekit.trial import Fitted, Heard, Metrics, Run
+
+__all__ = ["Attempt"]
+
+
+class Attempt:
+    """One trial being trained.
+
+    Args:
+        trial: The trial.
+        params: Its hyperparameters, as people read them.
+        run: What its engine was given.
+        curves: Where its curves are drawn.
+        curve: What it had come to when it was paused.
+
+    Attributes:
+        to_epoch: How far it is to be trained now.
+        curve: The metrics of every epoch so far.
+        stopped: Why it ends, or "".
+        pausing: Whether it is being paused.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        params: dict[str, Any],
+        run: Run,
+        curves: TrialBoard | None,
+        curve: Sequence[Metrics] = (),
+    ) -> None:
+        self.trial, self.params, self.curves = trial, params, curves
+        self.to_epoch: int = trial.user_attrs.get("to_epoch", run.max_epochs)
+        self.curve = [*curve]
+        self._reached = run.reached
+        self.stopped = ""
+        self.pausing = False
+
+    @property
+    def number(self) -> int:
+        """The trial's number."""
+        return self.trial.number
+
+    @property
+    def to_go(self) -> int:
+        """Epochs to be paid until it is there; one, should it be there already."""
+        return max(1, self.to_epoch - max(self._reached, len(self.curve)))
+
+    def add(self, heard: Heard) -> None:
+        """One more epoch, or one that is trained again."""
+        self.curve[heard.epoch - 1 :] = [heard.metrics]
+
+    def so_far(self) -> Fitted:
+        """What it has come to, should it end now."""
+        losses = {
+            m.val_loss: epoch
+            for epoch, m in reversed([*enumerate(self.curve, start=1)])
+            if math.isfinite(m.val_loss + m.train_loss)
+        }
+        best_epoch = losses[min(losses)] if losses else 0
+        return Fitted(
+            curve=self.curve, best_epoch=best_epoch, weights={}, diverged=False
+        )
+
+    def attributes(self, engine: str, fitted: Fitted) -> dict[str, Any]:
+        """What every trial carries that has ended or is paused."""
+        return {
+            "best_val_loss": fitted.best.val_loss if fitted.best_epoch else None,
+            "best_val_score": fitted.best.val_score if fitted.best_epoch else None,
+            "best_epoch": fitted.best_epoch,
+            "epochs": len(fitted.curve),
+            "engine": engine,
+            "seconds": round(sum(m.seconds for m in fitted.curve), 4),
+            "params": dict(self.params),
+        }
