@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
+
+from tunekit.tally import Tally
 
 __all__ = ["Budget", "best_of", "epochs_of", "final_seconds"]
 
@@ -18,16 +20,16 @@ class Budget:
 
     n_trials: int | None = None
     epochs: int | None = None
-    seconds_left: Callable[[list[FrozenTrial]], float] | None = None
+    seconds_left: Callable[[Sequence[FrozenTrial]], float] | None = None
     """Seconds that remain for the search, given the trials so far."""
 
-    def may_start(self, trials: list[FrozenTrial]) -> bool:
+    def may_start(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether one more trial may begin."""
         if self.n_trials is not None and len(trials) >= self.n_trials:
             return False
         return self.epochs_left(trials, set()) >= 1 and self.has_time(trials)
 
-    def epochs_left(self, trials: list[FrozenTrial], ours: Collection[int]) -> float:
+    def epochs_left(self, trials: Sequence[FrozenTrial], ours: Collection[int]) -> float:
         """Epochs that may still begin, in our trials or a new one.
 
         Every other running trial may be in the middle of an epoch that is not recorded
@@ -39,22 +41,22 @@ class Budget:
         """
         if self.epochs is None:
             return math.inf
-        others = sum(
-            t.state == TrialState.RUNNING and t.number not in ours for t in trials
-        )
+        others = sum(t.number not in ours for t in _running(trials))
         return self.epochs - epochs_of(trials) - others
 
-    def has_time(self, trials: list[FrozenTrial]) -> bool:
+    def has_time(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether time remains, if it is limited."""
         return self.seconds_left is None or self.seconds_left(trials) > 0
 
 
-def epochs_of(trials: list[FrozenTrial]) -> int:
+def epochs_of(trials: Sequence[FrozenTrial]) -> int:
     """Epochs trained in all: one recorded value each."""
+    if isinstance(trials, Tally):
+        return trials.epochs
     return sum(len(trial.intermediate_values) for trial in trials)
 
 
-def best_of(trials: list[FrozenTrial]) -> FrozenTrial | None:
+def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     """The trial with the lowest validation loss at any epoch, in any state."""
     lowest: tuple[float, FrozenTrial] | None = None
     for trial in trials:
@@ -64,14 +66,14 @@ def best_of(trials: list[FrozenTrial]) -> FrozenTrial | None:
     return lowest[1] if lowest else None
 
 
-def final_seconds(trials: list[FrozenTrial], n_seeds: int, max_epochs: int) -> float:
+def final_seconds(trials: Sequence[FrozenTrial], n_seeds: int, max_epochs: int) -> float:
     """How long it would take to train the best trial anew with so many seeds.
 
     The two baselines that are trained are counted as one and a half of trial 0, which
     is the default recipe; a quarter is added for what cannot be known.
     """
     # Those that are open share the machine.
-    running = sum(t.state == TrialState.RUNNING for t in trials)
+    running = len(_running(trials))
     timed = [t for t in trials if _epoch_seconds(t, running) is not None]
     ranked = [t for t in timed if _lowest(t) < math.inf]
     if not ranked:
@@ -80,6 +82,13 @@ def final_seconds(trials: list[FrozenTrial], n_seeds: int, max_epochs: int) -> f
     winner = _full_seconds(best, max_epochs, running)
     default = _full_seconds(timed[0], max_epochs, running)
     return 1.25 * (n_seeds * winner + 1.5 * default)
+
+
+def _running(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Those that have not ended; a tally knows them."""
+    if isinstance(trials, Tally):
+        return trials.running
+    return [t for t in trials if t.state == TrialState.RUNNING]
 
 
 def _full_seconds(trial: FrozenTrial, max_epochs: int, running: int) -> float:

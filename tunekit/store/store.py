@@ -14,7 +14,7 @@ depends on the trial alone, it comes to the same values.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from tunekit.files import UNFINISHED, write_bytes, write_json, write_text
 from tunekit.interrupt import shield
 from tunekit.store.journal import Journal, quiet_optuna
 from tunekit.store.same import check_same, settings_of
+from tunekit.tally import Tally
 
 __all__ = ["Store"]
 
@@ -72,6 +73,7 @@ class Store:
             )
         self._asking = FileLock(folder / "leases" / "asking.lock")
         self._held: dict[int, FileLock] = {}
+        self._tally = Tally()
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -157,6 +159,15 @@ class Store:
         """All trials, in order of number."""
         return self.study.get_trials(deepcopy=False)
 
+    def tally(self) -> Tally:
+        """All trials, with their sums; only what has changed is looked at anew."""
+        with suppress(KeyError):
+            while True:
+                self._tally.see(self._storage.get_trial(len(self._tally)))
+        while self._journal.changed:
+            self._tally.see(self._storage.get_trial(self._journal.changed.pop()))
+        return self._tally
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """Everything that the block writes reaches the disk as one write, at its end.
@@ -187,7 +198,7 @@ class Store:
 
     def next_trial(
         self,
-        may_start: Callable[[list[FrozenTrial]], bool],
+        may_start: Callable[[Sequence[FrozenTrial]], bool],
         suggest: Callable[[Trial], Any],
     ) -> Trial | None:
         """A trial to train, leased to this process: an abandoned one, else a new one.
@@ -199,11 +210,11 @@ class Store:
         """
         with self._asking, shield(), _writing(self.folder):
             self._journal.check()  # one that was begun before is taken up unwritten
-            trials = self.trials()
-            for frozen in trials:
-                if frozen.state == TrialState.RUNNING and self._lease(frozen.number):
+            trials = self.tally()
+            for frozen in trials.running:
+                if self._lease(frozen.number):
                     # Its owner may have ended it between our look and our lease.
-                    if self.trials()[frozen.number].state == TrialState.RUNNING:
+                    if self.tally()[frozen.number].state == TrialState.RUNNING:
                         trial = self._revive(frozen.number)
                         suggest(trial)
                         return trial

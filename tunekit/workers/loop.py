@@ -114,7 +114,7 @@ class _Search:
             return None
         settings = self._store.settings
         params = self._space.from_stored(trial.params)
-        known = self._store.trials()[trial.number].intermediate_values
+        known = self._store.tally()[trial.number].intermediate_values
         run = Run(
             recipe=Recipe().with_params({**self._space.fixed, **params}),
             max_epochs=settings["max_epochs"],
@@ -127,7 +127,7 @@ class _Search:
         self._open[run.key] = _Attempt(trial, params, curves)
         return run
 
-    def _may_start(self, trials: list[FrozenTrial]) -> bool:
+    def _may_start(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether the budget gives one more open trial, and all others, some depth.
 
         A small budget over many trials would train none. Where time is limited, the
@@ -195,7 +195,7 @@ class _Search:
         if attempt.curves is not None:
             attempt.curves.close(loss, score, ok=True)
         self._failures = []
-        self._on_end(self._store.trials()[attempt.trial.number])
+        self._on_end(self._store.tally()[attempt.trial.number])
 
     def fail(self, run: Run, error: Exception) -> None:
         """Record a failure; too many in a row have a common cause."""
@@ -210,7 +210,7 @@ class _Search:
         if attempt.curves is not None:
             attempt.curves.close(None, None, ok=False)
         self._failures.append(reason)
-        self._on_end(self._store.trials()[attempt.trial.number])
+        self._on_end(self._store.tally()[attempt.trial.number])
         if len(self._failures) >= _FAILURES_IN_A_ROW:
             raise StoppedError(
                 f"{len(self._failures)} trials in a row failed, the last with: "
@@ -232,7 +232,7 @@ class _Search:
 
     def _ration(self, heard: Sequence[Heard]) -> None:
         """Share out what is left of the budget, to the earlier trials first."""
-        trials = self._store.trials()
+        trials = self._store.tally()
         ours = {attempt.trial.number for attempt in self._open.values()}
         left = self._budget.epochs_left(trials, ours)
         rounds = self._rounds_left(trials)
@@ -250,7 +250,7 @@ class _Search:
                 left -= 1
                 rounds -= 1
 
-    def _rounds_left(self, trials: list[FrozenTrial]) -> float:
+    def _rounds_left(self, trials: Sequence[FrozenTrial]) -> float:
         """Epochs of a single trial for which there is time; one round is many."""
         if self._budget.seconds_left is None:
             return math.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -133,7 +134,7 @@ class Setup:
         # with fewer seeds is worth more than five seeds of the first guess.
         most = 0.0 if until is None else 0.5 * max(0.0, until - time.time())
 
-        def seconds_left(trials: list[FrozenTrial]) -> float:
+        def seconds_left(trials: Sequence[FrozenTrial]) -> float:
             assert until is not None
             # Many trials: what the winner will take changes little from epoch to epoch.
             ended = sum(trial.state.is_finished() for trial in trials)
