@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from tunekit.errors import TunekitError
-from tunekit.trial import Engine, Feed, Fitted, Heard, Metrics, Run
+from tunekit.trial import Engine, Feed, Fitted, Heard, Metrics, Run, State, Verdict
 
 __all__ = ["one_by_one", "train_together"]
 
@@ -33,7 +33,8 @@ def _train_one(engine: Engine, run: Run, feed: Feed) -> None:
         tired = epoch - best_epoch >= run.patience
         over = not finite or tired or epoch >= run.max_epochs
         with feed.turn():
-            return feed.epochs([Heard(run, epoch, metrics, over)])[0]
+            told = feed.epochs([Heard(run, epoch, metrics, over)])
+            return told[0] is Verdict.GO_ON
 
     try:
         fitted = engine.train(run, on_epoch)
@@ -61,8 +62,12 @@ class _Given:
     def next(self) -> Run | None:
         return self._waiting.pop(0) if self._waiting else None
 
-    def epochs(self, heard: Sequence[Heard]) -> list[bool]:
-        return [self._on_epoch(each) for each in heard]
+    def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
+        go_on = [self._on_epoch(each) for each in heard]
+        return [Verdict.GO_ON if each else Verdict.STOP for each in go_on]
+
+    def paused(self, run: Run, state: State | None) -> None:
+        raise AssertionError("no verdict here is to pause")
 
     def end(self, run: Run, fitted: Fitted) -> None:
         self.fits[run.key] = fitted

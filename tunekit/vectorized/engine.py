@@ -11,7 +11,7 @@ from tunekit.errors import TunekitError
 from tunekit.feed import train_together
 from tunekit.machine import cores, device_of
 from tunekit.sizes import expected_seconds
-from tunekit.trial import Feed, Fitted, Heard, OnEpoch, Recipe, Run
+from tunekit.trial import Feed, Fitted, Heard, OnEpoch, Recipe, Run, Verdict
 from tunekit.vectorized.crew import Crew, Open
 from tunekit.vectorized.remote import LostError
 
@@ -224,8 +224,8 @@ class VectorizedEngine:
                 o.told = o.epoch
                 heard.append((o, Heard(o.run, o.epoch, *outcome)))
         verdicts = feed.epochs([each for _, each in heard]) if heard else []
-        for (o, each), go_on in zip(heard, verdicts, strict=True):
-            if each.over or not go_on:
+        for (o, each), verdict in zip(heard, verdicts, strict=True):
+            if each.over or verdict is not Verdict.GO_ON:
                 try:
                     fitted = self._fitted(o, opened)
                 except Exception as why:

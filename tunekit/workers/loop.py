@@ -19,7 +19,7 @@ from tunekit.budget import Budget
 from tunekit.errors import StoppedError
 from tunekit.space import Space
 from tunekit.store import Store
-from tunekit.trial import Engine, Fitted, Heard, Metrics, Recipe, Run
+from tunekit.trial import Engine, Fitted, Heard, Metrics, Recipe, Run, State, Verdict
 
 __all__ = ["work"]
 
@@ -148,7 +148,7 @@ class _Search:
         needed = n * depth * self._epoch_seconds
         return bool(self._budget.seconds_left(trials) >= needed)
 
-    def epochs(self, heard: Sequence[Heard]) -> list[bool]:
+    def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
         """Record the epochs of a round, then decide who goes on."""
         # A run's share of a round, as long as this round was.
         now = time.monotonic()
@@ -173,7 +173,13 @@ class _Search:
                 new = each.epoch > each.run.reached
                 self._judge(self._open[each.run.key], new)
         self._ration(heard)
-        return [not self._open[each.run.key].stopped for each in heard]
+        return [
+            Verdict.STOP if self._open[each.run.key].stopped else Verdict.GO_ON
+            for each in heard
+        ]
+
+    def paused(self, run: Run, state: State | None) -> None:
+        """Never: no verdict here is to pause."""
 
     def end(self, run: Run, fitted: Fitted) -> None:
         """Record how a trial ended: complete, or stopped early and why."""
