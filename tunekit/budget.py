@@ -29,7 +29,9 @@ class Budget:
             return False
         return self.epochs_left(trials, set()) >= 1 and self.has_time(trials)
 
-    def epochs_left(self, trials: Sequence[FrozenTrial], ours: Collection[int]) -> float:
+    def epochs_left(
+        self, trials: Sequence[FrozenTrial], ours: Collection[int]
+    ) -> float:
         """Epochs that may still begin, in our trials or a new one.
 
         Every other running trial may be in the middle of an epoch that is not recorded
@@ -66,7 +68,9 @@ def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     return lowest[1] if lowest else None
 
 
-def final_seconds(trials: Sequence[FrozenTrial], n_seeds: int, max_epochs: int) -> float:
+def final_seconds(
+    trials: Sequence[FrozenTrial], n_seeds: int, max_epochs: int
+) -> float:
     """How long it would take to train the best trial anew with so many seeds.
 
     The two baselines that are trained are counted as one and a half of trial 0, which

@@ -21,11 +21,13 @@ class Tally(Sequence[FrozenTrial]):
         epochs: Epochs trained in all: one recorded value each.
 
     Example:
-        >>> from optuna.trial import create_trial
+        >>> import optuna
+        >>> trial = optuna.trial.create_trial(value=1.0, intermediate_values={1: 1.0})
+        >>> trial.number = 0
         >>> tally = Tally()
-        >>> tally.see(create_trial(value=1.0, intermediate_values={1: 2.0, 2: 1.0}))
+        >>> tally.see(trial)
         >>> len(tally), tally.epochs, tally.running
-        (1, 2, [])
+        (1, 1, [])
     """
 
     def __init__(self) -> None:

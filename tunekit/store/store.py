@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 import tomli_w
 from filelock import FileLock, Timeout
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tunekit.errors import ConfigError, StoppedError, one_line
@@ -61,17 +61,19 @@ class Store:
         self.folder = folder
         self.settings = settings_of(folder)
         self._journal = Journal(folder)
-        self._storage = JournalStorage(self._journal)
+        self._storage: BaseStorage = JournalStorage(self._journal)
         with quiet_optuna():
             self.study = optuna.create_study(
                 study_name=folder.name,
                 storage=self._storage,
                 sampler=sampler,
                 pruner=pruner,
-                direction="minimize",
+                direction=self.settings.get("direction", "minimize"),
                 load_if_exists=True,
             )
-        self._asking = FileLock(folder / "leases" / "asking.lock")
+        self._asking: AbstractContextManager[Any] = FileLock(
+            folder / "leases" / "asking.lock"
+        )
         self._held: dict[int, FileLock] = {}
         self._tally = Tally()
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tunekit.board import Board, TrialBoard
@@ -19,7 +20,8 @@ from tunekit.budget import Budget
 from tunekit.errors import StoppedError
 from tunekit.space import Space
 from tunekit.store import Store
-from tunekit.trial import Engine, Fitted, Heard, Metrics, Recipe, Run, State, Verdict
+from tunekit.trial import Engine, Fitted, Heard, Metrics, Run, State, Verdict
+from tunekit.workers.candidates import Candidates, Recipes
 
 __all__ = ["work"]
 
@@ -29,7 +31,7 @@ _FAILURES_IN_A_ROW = 5
 def work(
     store: Store,
     engine: Engine,
-    space: Space,
+    space: Space | Candidates,
     budget: Budget,
     *,
     board: Board | None = None,
@@ -41,7 +43,7 @@ def work(
     Args:
         store: The study; its sampler and pruner decide.
         engine: What trains.
-        space: What is searched.
+        space: What is searched: fields of recipes, or whatever the engine trains.
         budget: When to stop.
         board: Where curves are drawn.
         on_end: Hears of every trial that has ended here.
@@ -50,7 +52,8 @@ def work(
     Raises:
         StoppedError: After five failed trials in a row, with what they had in common.
     """
-    search = _Search(store, engine.name, space, budget, board, on_end)
+    candidates = Recipes(space) if isinstance(space, Space) else space
+    search = _Search(store, engine.name, candidates, budget, board, on_end)
     try:
         engine.train_all(search, in_flight)
     finally:
@@ -67,10 +70,10 @@ class _Attempt:
         self.curve: list[Metrics] = []
         self.stopped = ""
 
-    def so_far(self) -> Fitted:
-        """What it has come to, should it fail now."""
+    def so_far(self, sign: float) -> Fitted:
+        """What it has come to, should it fail now; ``sign`` is -1 to maximize."""
         losses = {
-            m.val_loss: epoch
+            sign * m.val_loss: epoch
             for epoch, m in reversed([*enumerate(self.curve, start=1)])
             if math.isfinite(m.val_loss + m.train_loss)
         }
@@ -87,18 +90,20 @@ class _Search:
         self,
         store: Store,
         engine: str,
-        space: Space,
+        candidates: Candidates,
         budget: Budget,
         board: Board | None,
         on_end: Callable[[FrozenTrial], None],
     ) -> None:
-        self._store, self._engine, self._space = store, engine, space
+        self._store, self._engine, self._candidates = store, engine, candidates
         self._budget, self._board = budget, board
         self._on_end = on_end
         self._open: dict[str, _Attempt] = {}
         self._failures: list[str] = []
         self._told = time.monotonic()
         self._epoch_seconds: float | None = None
+        maximize = store.study.direction == StudyDirection.MAXIMIZE
+        self._sign = -1.0 if maximize else 1.0
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -109,22 +114,29 @@ class _Search:
 
     def next(self) -> Run | None:
         """A trial that its worker has left, else a new one while the budget lasts."""
-        trial = self._store.next_trial(self._may_start, self._space.suggest)
+        params: Any = None
+
+        def suggest(trial: Trial) -> None:
+            nonlocal params
+            params = self._candidates.suggest(trial)
+
+        trial = self._store.next_trial(self._may_start, suggest)
         if trial is None:
             return None
         settings = self._store.settings
-        params = self._space.from_stored(trial.params)
+        shown = self._candidates.shown(params)
         known = self._store.tally()[trial.number].intermediate_values
         run = Run(
-            recipe=Recipe().with_params({**self._space.fixed, **params}),
+            recipe=self._candidates.recipe(params),
+            params=params,
             max_epochs=settings["max_epochs"],
             patience=settings["patience"],
             seed=settings["seed"],
             key=f"trial-{trial.number}",
             reached=max(known, default=0),
         )
-        curves = self._board.open(trial.number, params) if self._board else None
-        self._open[run.key] = _Attempt(trial, params, curves)
+        curves = self._board.open(trial.number, shown) if self._board else None
+        self._open[run.key] = _Attempt(trial, shown, curves)
         return run
 
     def _may_start(self, trials: Sequence[FrozenTrial]) -> bool:
@@ -161,11 +173,9 @@ class _Search:
             # A trial that is trained again has these in the storage already.
             if each.epoch > each.run.reached:
                 # Infinity is the worst there is to every pruner; NaN confuses some.
-                loss = each.metrics.val_loss
+                loss, worst = each.metrics.val_loss, self._sign * math.inf
                 finite = math.isfinite(loss + each.metrics.train_loss)
-                self._store.report(
-                    attempt.trial, loss if finite else math.inf, each.epoch
-                )
+                self._store.report(attempt.trial, loss if finite else worst, each.epoch)
         for each in heard:
             # What it had reported before an interruption was judged then: asked again,
             # a pruner would know of trials that have ended since.
@@ -191,7 +201,8 @@ class _Search:
         elif attempt.stopped and epochs < run.max_epochs:
             state, stopped = TrialState.PRUNED, attempt.stopped
         elif epochs < run.max_epochs:
-            stopped = "no longer improving"
+            tired = epochs - fitted.best_epoch >= run.patience
+            stopped = "no longer improving" if tired else "at its end"
         attributes = {**self._attributes(attempt, fitted), "stopped": stopped}
         loss, score = attributes["best_val_loss"], attributes["best_val_score"]
         complete = state == TrialState.COMPLETE
@@ -208,7 +219,7 @@ class _Search:
         attempt = self._open.pop(run.key)
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         attributes = {
-            **self._attributes(attempt, attempt.so_far()),
+            **self._attributes(attempt, attempt.so_far(self._sign)),
             "error": reason,
             "traceback": "".join(traceback.format_exception(error)),
         }
@@ -268,9 +279,10 @@ class _Search:
 
     def _attributes(self, attempt: _Attempt, fitted: Fitted) -> dict[str, Any]:
         """What every ended trial carries."""
+        best = fitted.best if fitted.best_epoch else None
         return {
-            "best_val_loss": fitted.best.val_loss if fitted.best_epoch else None,
-            "best_val_score": fitted.best.val_score if fitted.best_epoch else None,
+            "best_val_loss": best.val_loss if best else None,
+            "best_val_score": best.val_score if best and best.scored else None,
             "best_epoch": fitted.best_epoch,
             "epochs": len(fitted.curve),
             "engine": self._engine,
