@@ -17,6 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from tunekit.draws import UniformSampler
 from tunekit.seeds import seed_for
 from tunekit.space import Space
 
@@ -194,7 +195,7 @@ def _maker(name: str, study_seed: int, space: Space) -> _Maker:
 
     def make(seed: int) -> BaseSampler:
         if name in ("random", "grid"):
-            return samplers.RandomSampler(seed=seed)
+            return UniformSampler(seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if name == "tpe":
