@@ -58,14 +58,17 @@ def epochs_of(trials: Sequence[FrozenTrial]) -> int:
     return sum(len(trial.intermediate_values) for trial in trials)
 
 
-def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The trial with the lowest validation loss at any epoch, in any state."""
-    lowest: tuple[float, FrozenTrial] | None = None
+def best_of(
+    trials: Sequence[FrozenTrial], *, maximize: bool = False
+) -> FrozenTrial | None:
+    """The trial with the best (lowest, say) value at any epoch, in any state."""
+    sign = -1.0 if maximize else 1.0
+    best: tuple[float, FrozenTrial] | None = None
     for trial in trials:
-        for loss in trial.intermediate_values.values():
-            if math.isfinite(loss) and (lowest is None or loss < lowest[0]):
-                lowest = (loss, trial)
-    return lowest[1] if lowest else None
+        for value in trial.intermediate_values.values():
+            if math.isfinite(value) and (best is None or sign * value < best[0]):
+                best = (sign * value, trial)
+    return best[1] if best else None
 
 
 def final_seconds(

@@ -119,49 +119,60 @@ class _CmaEs(CmaEsSampler):
     ones, which may lack some; and it goes on at random once that set has changed.
     """
 
-    def __init__(self, always: Mapping[str, BaseDistribution], **options: Any) -> None:
+    def __init__(
+        self, always: Mapping[str, BaseDistribution] | None, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self._always = {
+        self._always = always
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The same for every trial; where nobody knows them, those shared so far."""
+        always = self._always
+        if always is None:
+            return dict(super().infer_relative_search_space(study, trial))
+        return {
             name: distribution
             for name, distribution in always.items()
             if not isinstance(distribution, CategoricalDistribution)
         }
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """The same for every trial."""
-        return self._always
-
 
 def sampler(
     name: str,
-    space: Space,
+    space: Space | None,
     *,
-    defaults: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
     seed: int,
     n_trials: int | None,
+    first: Sequence[Mapping[str, Any]] = (),
+    distributions: Sequence[Mapping[str, BaseDistribution]] = (),
 ) -> BaseSampler:
     """The sampler of this name for a study.
 
     Args:
         name: tpe, random, grid, qmc, gp or cmaes.
-        space: What is searched.
-        defaults: Every hyperparameter's default; trial 0 is the nearest configuration.
+        space: What is searched; None where only a function knows.
+        defaults: Every hyperparameter's default: the nearest configuration comes first.
         seed: The study's seed.
         n_trials: The budget in trials, if it has one; a grid is laid out for it.
+        first: Configurations (stored names and values) to try before all else; what
+            one lacks is drawn.
+        distributions: The distributions of those.
     """
-    first = [space.nearest(defaults)]
-    if name == "grid":
-        # Trial 0 is the default recipe; should the grid hold it, it is not tried twice.
-        n_points = (n_trials or _UNLISTED_GRID + 1) - 1
-        points = space.grid(n_points + 1, seed) if n_points else []
-        first += [point for point in points if point != first[0]][:n_points]
+    given, spread = [dict(p) for p in first], [dict(d) for d in distributions]
+    if space is not None:
+        points = [space.nearest(defaults)] if defaults is not None else []
+        if name == "grid":
+            n_points = (n_trials or _UNLISTED_GRID + len(points)) - len(points)
+            more = space.grid(n_points + len(points), seed) if n_points else []
+            # What comes first is not tried twice, should the grid hold it.
+            points += [point for point in more if point not in points][:n_points]
+        given += [space.to_stored(params) for params in points]
+        spread += [space.distributions(params) for params in points]
     return SeededSampler(
-        _maker(name, seed, space),
-        seed=seed,
-        first=[space.to_stored(params) for params in first],
-        distributions=[space.distributions(params) for params in first],
+        _maker(name, seed, space), seed=seed, first=given, distributions=spread
     )
 
 
@@ -189,7 +200,7 @@ def pruner(name: str, max_epochs: int) -> optuna.pruners.BasePruner:
     raise ValueError(f'unknown pruner "{name}"')
 
 
-def _maker(name: str, study_seed: int, space: Space) -> _Maker:
+def _maker(name: str, study_seed: int, space: Space | None) -> _Maker:
     """What builds Optuna's sampler of this name from a seed."""
     samplers = optuna.samplers
 
@@ -212,7 +223,7 @@ def _maker(name: str, study_seed: int, space: Space) -> _Maker:
                 )
             if name == "cmaes":
                 return _CmaEs(
-                    space.distributions(space.always()),
+                    None if space is None else space.distributions(space.always()),
                     seed=seed,
                     independent_sampler=samplers.RandomSampler(seed=seed),
                     warn_independent_sampling=False,

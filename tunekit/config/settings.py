@@ -18,7 +18,7 @@ from typing import Any, Self
 from tunekit.errors import ConfigError, did_you_mean, one_line
 from tunekit.space import recipe_space
 
-__all__ = ["PRUNERS", "SAMPLERS", "Config", "parse_seconds", "read_toml"]
+__all__ = ["PRUNERS", "SAMPLERS", "Config", "check_name", "parse_seconds", "read_toml"]
 
 SAMPLERS: tuple[str, ...] = ("tpe", "random", "grid", "qmc", "gp", "cmaes")
 """Names of samplers, the default first."""
@@ -124,16 +124,7 @@ class Config:
             stem = Path(self.data).stem if self.data else "digits"
             slug = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
             object.__setattr__(self, "name", slug[:_LONGEST_NAME] or "study")
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
-            raise ConfigError(
-                'name must be letters, digits, ".", "_" or "-" and begin with a letter '
-                f'or digit, got "{one_line(self.name)}"'
-            )
-        if len(self.name) > _LONGEST_NAME:
-            raise ConfigError(
-                f"name must have at most {_LONGEST_NAME} characters, got "
-                f"{len(self.name)}"
-            )
+        check_name(self.name)
         recipe_space(self.space)
 
     @classmethod
@@ -209,6 +200,23 @@ _ONE_OF: dict[str, tuple[str, ...]] = {
 
 _REQUIRED = ("max_epochs", "patience", "workers", "seed", "final_seeds")
 _PATHS = ("data", "target", "valid_data", "test_data")
+
+
+def check_name(name: str) -> None:
+    """Refuse a study's name that makes no folder.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(name)):
+        raise ConfigError(
+            'name must be letters, digits, ".", "_" or "-" and begin with a letter '
+            f'or digit, got "{one_line(str(name))}"'
+        )
+    if len(name) > _LONGEST_NAME:
+        raise ConfigError(
+            f"name must have at most {_LONGEST_NAME} characters, got {len(name)}"
+        )
 
 
 def parse_seconds(text: str | float) -> float:

@@ -43,6 +43,7 @@ class MemoryStore(Store):
         self.folder, self.settings = Path(name), dict(settings)
         storage = _Storage()
         self._storage, self._journal = storage, _Unwritten(storage.changed)
+        self._order = storage.order
         with quiet_optuna():
             self.study = optuna.create_study(
                 study_name=name,
@@ -54,6 +55,10 @@ class MemoryStore(Store):
         self._asking = nullcontext()
         self._leased: set[int] = set()
         self._tally = Tally()
+
+    def order(self) -> list[int]:
+        """For each recorded epoch, in the order of the work, the id of its trial."""
+        return [*self._order]
 
     def keep_weights(self, number: int, weights: Mapping[str, Any]) -> None:
         """There is no place to keep them."""
@@ -96,6 +101,7 @@ class _Storage(InMemoryStorage):
     def __init__(self) -> None:
         super().__init__()
         self.changed: set[int] = set()
+        self.order: list[int] = []
 
     def set_trial_param(
         self,
@@ -119,6 +125,7 @@ class _Storage(InMemoryStorage):
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
         self.changed.add(trial_id)
+        self.order.append(trial_id)
         super().set_trial_intermediate_value(trial_id, step, intermediate_value)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:

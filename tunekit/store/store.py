@@ -170,6 +170,11 @@ class Store:
             self._tally.see(self._storage.get_trial(self._journal.changed.pop()))
         return self._tally
 
+    def order(self) -> list[int]:
+        """For each recorded epoch, in the order of the work, the id of its trial."""
+        logs = self._journal.read_logs(0)
+        return [log["trial_id"] for log in logs if "intermediate_value" in log]
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """Everything that the block writes reaches the disk as one write, at its end.
