@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tunekit.draws import UniformSampler
 from tunekit.seeds import seed_for
 from tunekit.space import Space
+from tunekit.view import seen_by_samplers
 
 __all__ = ["SeededSampler", "pruner", "sampler"]
 
@@ -55,6 +56,7 @@ class SeededSampler(BaseSampler):
         self._first = [dict(params) for params in first]
         self._distributions = [dict(each) for each in distributions]
         self._joint: tuple[int, BaseSampler] | None = None
+        self._seen: tuple[optuna.Study, int, optuna.Study] | None = None
 
     def reseed_rng(self) -> None:
         """Nothing to do: every trial has a seed of its own."""
@@ -65,7 +67,8 @@ class SeededSampler(BaseSampler):
         """The inner sampler's, or all of a given configuration."""
         if trial.number < len(self._first):
             return self._distributions[trial.number]
-        return self._inner(trial).infer_relative_search_space(study, trial)
+        seen = self._seen_by(study, trial)
+        return self._inner(trial).infer_relative_search_space(seen, trial)
 
     def sample_relative(
         self,
@@ -76,7 +79,8 @@ class SeededSampler(BaseSampler):
         """The given configuration, or the inner sampler's joint proposal."""
         if trial.number < len(self._first):
             return self._first[trial.number]
-        return self._inner(trial).sample_relative(study, trial, search_space)
+        seen = self._seen_by(study, trial)
+        return self._inner(trial).sample_relative(seen, trial, search_space)
 
     def sample_independent(
         self,
@@ -88,11 +92,13 @@ class SeededSampler(BaseSampler):
         """The inner sampler's value of one hyperparameter."""
         # Its own seed by name: a trial whose first half is known draws the same second.
         inner = self._make(seed_for(self._seed, trial.number, param_name) % 2**31)
-        return inner.sample_independent(study, trial, param_name, param_distribution)
+        seen = self._seen_by(study, trial)
+        return inner.sample_independent(seen, trial, param_name, param_distribution)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Passed on."""
-        self._inner(trial).before_trial(study, trial)
+        self._seen = None  # what it remembers is of another moment
+        self._inner(trial).before_trial(self._seen_by(study, trial), trial)
 
     def after_trial(
         self,
@@ -102,7 +108,16 @@ class SeededSampler(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         """Passed on."""
-        self._inner(trial).after_trial(study, trial, state, values)
+        self._seen = None
+        seen = self._seen_by(study, trial)
+        self._inner(trial).after_trial(seen, trial, state, values)
+
+    def _seen_by(self, study: optuna.Study, trial: FrozenTrial) -> optuna.Study:
+        """The study as the inner sampler is to see it while it draws a trial."""
+        known = self._seen
+        if known is None or known[0] is not study or known[1] != trial.number:
+            self._seen = known = study, trial.number, seen_by_samplers(study)
+        return known[2]
 
     def _inner(self, trial: FrozenTrial) -> BaseSampler:
         """One sampler for the joint steps of a trial: some remember what they infer."""

@@ -51,10 +51,9 @@ class Options:
         for name in ("max_epochs", "n_trials", "budget_epochs", "in_flight"):
             self._set(name, _whole(name, getattr(self, name), 1))
         self._set("seed", _whole("seed", self.seed, 0))
-        if self.max_epochs is None or self.in_flight is None or self.seed is None:
-            raise ConfigError(
-                "max_epochs, in_flight and seed must be numbers, got None"
-            )
+        for name in ("max_epochs", "in_flight", "seed"):
+            if getattr(self, name) is None:
+                raise ConfigError(f"{name} must be a whole number, got None")
         if self.timeout is not None:
             seconds = parse_seconds(self.timeout)
             if not 0 < seconds < math.inf:
