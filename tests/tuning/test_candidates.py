@@ -109,7 +109,7 @@ def test_what_is_enqueued_in_a_function_is_in_human_units() -> None:
         (SPACE, {"lr": "high"}, '"lr" must be inside'),
         (SPACE, {"lr": float("nan")}, '"lr" must be inside'),
         (SPACE, {"momentum": 0.01}, '"momentum" must be inside OneMinus'),
-        (SPACE, {"rl": 0.1}, 'got "rl" beside no other; did you mean "lr"'),
+        (SPACE, {"lrr": 0.1}, 'got "lrr" beside no other; did you mean "lr"'),
         ({"n": IntUniform(1, 4)}, {"n": 1.5}, '"n" must be inside'),
         ({"k": Categorical("a", "b")}, {"k": "c"}, '"k" must be inside'),
         ({"k": Categorical("a"), **SPACE}, {"k": "c"}, "\"k\" must be 'a', got 'c'"),
