@@ -12,7 +12,7 @@ import torch
 from optuna.trial import FrozenTrial
 
 from tunekit.budget import Budget
-from tunekit.choosers import chooser
+from tunekit.choosers import Halving
 from tunekit.config import Config
 from tunekit.errors import DataError
 from tunekit.feed import one_by_one
@@ -140,6 +140,9 @@ class Curves:
     def train_all(self, feed: Feed, slots: int) -> None:
         one_by_one(self.train, feed)
 
+    def forget(self, key: str) -> None:
+        """States are the feed's."""
+
     def close(self) -> None:
         """Nothing to let go of."""
 
@@ -227,8 +230,14 @@ def reopen(folder: Path) -> Store:
             n_trials=settings.get("n_trials"),
         ),
         pruner(settings["pruner"], settings["max_epochs"]),
-        chooser(settings["pruner"], settings["max_epochs"], settings.get("n_trials")),
+        halving(settings) if settings["pruner"] == "promote" else None,
     )
+
+
+def halving(settings: dict[str, Any]) -> Callable[[Any], Halving]:
+    """A rule that promotes by values alone: what it does can be told beforehand."""
+    rule = Halving(settings["max_epochs"], settings.get("n_trials"))
+    return lambda study: rule
 
 
 def search(store: Store, engine: Curves, budget: Budget, **extra: Any) -> None:

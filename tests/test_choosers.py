@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tunekit.choosers import Halving, Straight, chooser
-from tunekit.config import PRUNERS
-from tunekit.paused import as_one, chain_of, is_paused, may_go_on, reached
+from tunekit.choosers import Halving, Straight
+from tunekit.paused import chain_of, is_paused, may_go_on, reached
 from tunekit.rungs import Begin, Promote
+from tunekit.tally import as_one
 
 
 def trial(
@@ -114,10 +113,3 @@ def test_of_too_many_paused_the_weakest_of_the_lowest_rung_are_let_go() -> None:
     # The first of the two with the same loss stays.
     assert few.surplus(trials) == [5, 6, 11]
     assert Halving(9, most_paused=13).surplus(trials) == []
-
-
-@pytest.mark.parametrize("name", PRUNERS)
-def test_by_name(name: str) -> None:
-    assert isinstance(
-        chooser(name, 30, None), Halving if name == "promote" else Straight
-    )

@@ -29,12 +29,13 @@ from tunekit.budget import Budget, best_of, epochs_of, final_seconds
 from tunekit.choosers import Halving
 from tunekit.closing import trials_frame
 from tunekit.config import Config
-from tunekit.paused import as_one, chain_of, is_paused
+from tunekit.paused import chain_of, is_paused
 from tunekit.report.numbers import build
 from tunekit.rungs import Begin, ladder
 from tunekit.search import sampler
 from tunekit.states import from_bytes
 from tunekit.store import Store
+from tunekit.tally import as_one
 from tunekit.trial import Recipe, Run
 from tunekit.workers import end_paused, work
 
@@ -265,7 +266,7 @@ def test_those_that_are_let_go_are_weak_and_leave_no_state(tmp_path: Path) -> No
     chooser = Halving(9, most_paused=4)
     defaults = Recipe().as_dict()
     proposer = sampler("random", narrow(), defaults=defaults, seed=0, n_trials=None)
-    store = Store(folder, proposer, None, chooser)
+    store = Store(folder, proposer, None, lambda study: chooser)
     heard: list[FrozenTrial] = []
     work(store, Rounds(worse), narrow(), budget_of(folder), on_end=heard.append)
     weak = [t for t in store.trials() if t.user_attrs.get("stopped") == "weak"]

@@ -23,8 +23,10 @@ PROMISED = {
     "ResumeError",
     "Result",
     "SpaceError",
+    "TuneResult",
     "TunekitError",
     "Uniform",
+    "tune",
 }
 HEAVY = ("torch", "pandas", "optuna", "numpy", "sklearn", "pytorch_lightning", "rich")
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from tunekit.space import Uniform as Uniform
     from tunekit.study import Result as Result
     from tunekit.study import run as run
+    from tunekit.tuning import TuneResult as TuneResult
+    from tunekit.tuning import tune as tune
 
 _HOMES = {
     "Categorical": "space",
@@ -54,9 +56,11 @@ _HOMES = {
     "Result": "study",
     "SpaceError": "errors",
     "StoppedError": "errors",
+    "TuneResult": "tuning",
     "TunekitError": "errors",
     "Uniform": "space",
     "run": "study",
+    "tune": "tuning",
 }
 """Where each public name lives."""
 

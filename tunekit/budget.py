@@ -9,8 +9,9 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tunekit.paused import as_one, is_paused
+from tunekit.paused import reached
 from tunekit.rungs import Begin, Promote
+from tunekit.tally import Tally, as_one, opened
 
 __all__ = ["Budget", "best_of", "epochs_of", "final_seconds"]
 
@@ -25,12 +26,35 @@ class Budget:
     """Seconds that remain for the search, given the trials so far."""
     max_epochs: float = math.inf
     """The longest a trial trains: one that has reached this is not paused."""
+    first_rung: int = 1
+    """Epochs with which a trial begins, where trials are paused."""
 
-    def allows(self, trials: Sequence[FrozenTrial], step: Promote | Begin) -> bool:
-        """Whether one more trial may begin, or a paused one go on."""
+    def allows(
+        self, trials: Sequence[FrozenTrial], step: Promote | Begin | None
+    ) -> bool:
+        """Whether one more trial may begin, or a paused one go on.
+
+        Where the number of trials is given, all of them shall begin: a promotion must
+        leave enough for those that have not begun yet.
+
+        Args:
+            trials: All trials.
+            step: What is to be done; None for anything at all.
+        """
         if isinstance(step, Begin):
             return self.may_start(trials)
-        return self.epochs_left(trials, set()) >= 1 and self.has_time(trials)
+        left = self.epochs_left(trials, set())
+        if left < 1 or not self.has_time(trials):
+            return False
+        if step is None or self.n_trials is None:
+            return True
+        to_begin = self.n_trials - len(as_one(trials))
+        if to_begin <= 0 or left == math.inf:
+            return True
+        # Of each open one, epochs_left has counted one.
+        going = sum(_to_go(trial) - 1 for trial in opened(trials, self.max_epochs))
+        cost = step.to_epoch - reached(trials[step.number])
+        return left - going - cost >= to_begin * self.first_rung
 
     def may_start(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether one more trial may begin."""
@@ -52,12 +76,7 @@ class Budget:
         """
         if self.epochs is None:
             return math.inf
-        others = sum(
-            t.state == TrialState.RUNNING
-            and t.number not in ours
-            and not is_paused(t, self.max_epochs)
-            for t in trials
-        )
+        others = sum(t.number not in ours for t in opened(trials, self.max_epochs))
         return self.epochs - epochs_of(trials) - others
 
     def has_time(self, trials: Sequence[FrozenTrial]) -> bool:
@@ -67,17 +86,22 @@ class Budget:
 
 def epochs_of(trials: Sequence[FrozenTrial]) -> int:
     """Epochs trained in all: one recorded value each."""
+    if isinstance(trials, Tally):
+        return trials.epochs
     return sum(len(trial.intermediate_values) for trial in as_one(trials))
 
 
-def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The trial with the lowest validation loss at any epoch, in any state."""
-    lowest: tuple[float, FrozenTrial] | None = None
+def best_of(
+    trials: Sequence[FrozenTrial], *, maximize: bool = False
+) -> FrozenTrial | None:
+    """The trial with the best (lowest, say) value at any epoch, in any state."""
+    sign = -1.0 if maximize else 1.0
+    best: tuple[float, FrozenTrial] | None = None
     for trial in as_one(trials):
-        for loss in trial.intermediate_values.values():
-            if math.isfinite(loss) and (lowest is None or loss < lowest[0]):
-                lowest = (loss, trial)
-    return lowest[1] if lowest else None
+        for value in trial.intermediate_values.values():
+            if math.isfinite(value) and (best is None or sign * value < best[0]):
+                best = (sign * value, trial)
+    return best[1] if best else None
 
 
 def final_seconds(
@@ -88,11 +112,9 @@ def final_seconds(
     The two baselines that are trained are counted as one and a half of trial 0, which
     is the default recipe; a quarter is added for what cannot be known.
     """
-    trials = as_one(trials)
     # Those that are open share the machine.
-    running = sum(
-        t.state == TrialState.RUNNING and not is_paused(t, max_epochs) for t in trials
-    )
+    running = len(opened(trials, max_epochs))
+    trials = as_one(trials)
     timed = [t for t in trials if _epoch_seconds(t, running) is not None]
     ranked = [t for t in timed if _lowest(t) < math.inf]
     if not ranked:
@@ -101,6 +123,12 @@ def final_seconds(
     winner = _full_seconds(best, max_epochs, running)
     default = _full_seconds(timed[0], max_epochs, running)
     return 1.25 * (n_seeds * winner + 1.5 * default)
+
+
+def _to_go(trial: FrozenTrial) -> int:
+    """Epochs until an open trial is where it was sent; one, should it be there."""
+    to_epoch: int = trial.user_attrs.get("to_epoch", 0)
+    return max(1, to_epoch - reached(trial))
 
 
 def _full_seconds(trial: FrozenTrial, max_epochs: int, running: int) -> float:

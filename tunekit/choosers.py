@@ -10,7 +10,6 @@ from optuna.trial import FrozenTrial
 from tunekit.paused import is_paused, may_go_on, reached
 from tunekit.rungs import (
     Begin,
-    Chooser,
     Promote,
     Seen,
     halving,
@@ -18,7 +17,7 @@ from tunekit.rungs import (
     next_rung,
 )
 
-__all__ = ["Halving", "Straight", "chooser"]
+__all__ = ["Halving", "Straight"]
 
 _MOST_PAUSED = 500
 """Paused trials whose checkpoints are kept; the least promising are let go."""
@@ -33,11 +32,11 @@ class Straight:
     """
 
     def __init__(self, max_epochs: int) -> None:
-        self._begin = Begin(max_epochs)
+        self.begin = Begin(max_epochs)
 
     def choose(self, trials: Sequence[FrozenTrial]) -> Begin:
         """Always a new trial."""
-        return self._begin
+        return self.begin
 
     def surplus(self, trials: Sequence[FrozenTrial]) -> list[int]:
         """None: none is paused."""
@@ -72,6 +71,7 @@ class Halving:
         self._max_epochs, self._n_trials = max_epochs, n_trials
         self._eta, self._most_paused = eta, most_paused
         self._rungs = ladder(max_epochs, eta=eta, first=first)
+        self.begin = Begin(self._rungs[0])
 
     def choose(self, trials: Sequence[FrozenTrial]) -> Promote | Begin:
         """Promote whom the rule promotes, else begin a new trial."""
@@ -83,7 +83,7 @@ class Halving:
             if waiting:
                 best = min(waiting, key=self._rank)
                 return Promote(best.number, next_rung(self._rungs, reached(best)))
-        return Begin(self._rungs[0])
+        return self.begin
 
     def surplus(self, trials: Sequence[FrozenTrial]) -> list[int]:
         """The paused trials of the lowest rungs and highest losses, if too many."""
@@ -111,15 +111,3 @@ class Halving:
         rung = sum(rung <= reached(trial) for rung in self._rungs)
         losses = trial.intermediate_values.values()
         return -rung, min(losses, default=math.inf), trial.number
-
-
-def chooser(name: str, max_epochs: int, n_trials: int | None) -> Chooser:
-    """What goes with the pruner of this name.
-
-    Example:
-        >>> type(chooser("promote", 30, None)).__name__
-        'Halving'
-    """
-    if name == "promote":
-        return Halving(max_epochs, n_trials)
-    return Straight(max_epochs)

@@ -180,6 +180,9 @@ class LightningEngine:
         """Train the feed's runs one after the other; a Trainer holds only one."""
         one_by_one(self.train_until, feed)
 
+    def forget(self, key: str) -> None:
+        """Nothing to do: states of paused runs are the feed's."""
+
     def expect(self, recipe: Recipe, epochs: int, slots: int) -> None:
         """Nothing to make ready."""
 

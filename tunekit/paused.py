@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["as_one", "chain_of", "is_paused", "may_go_on", "reached"]
+__all__ = ["chain_of", "is_paused", "may_go_on", "reached"]
 
 
 def reached(trial: FrozenTrial) -> int:
@@ -50,30 +50,12 @@ def may_go_on(trial: FrozenTrial, max_epochs: float) -> bool:
     """Whether a trial is paused, or was when its search ended.
 
     Args:
-        trial: One of those that :func:`as_one` gives.
+        trial: One that no other continues.
         max_epochs: The longest a trial trains.
     """
     if trial.state == TrialState.PRUNED:
         return trial.user_attrs.get("stopped") == "paused"
     return is_paused(trial, max_epochs)
-
-
-def as_one(trials: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:
-    """The trials without those that another one continues.
-
-    Example:
-        >>> from optuna.trial import create_trial
-        >>> old, new = (create_trial(value=1.0) for _ in range(2))
-        >>> old.number, new.number, new.user_attrs = 0, 1, {"continues": 0}
-        >>> [trial.number for trial in as_one([old, new])]
-        [1]
-    """
-    gone = {
-        trial.user_attrs["continues"]
-        for trial in trials
-        if "continues" in trial.user_attrs
-    }
-    return [t for t in trials if t.number not in gone] if gone else trials
 
 
 def chain_of(trials: Sequence[FrozenTrial], number: int) -> list[int]:

@@ -13,7 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["Begin", "Chooser", "Promote", "Seen", "halving", "ladder", "next_rung"]
+__all__ = [
+    "Begin",
+    "Chooser",
+    "Promote",
+    "Seen",
+    "epochs_for",
+    "halving",
+    "ladder",
+    "next_rung",
+]
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,11 @@ class Begin:
 
 class Chooser(Protocol):
     """Decides what is trained next; a pure function of the trials."""
+
+    @property
+    def begin(self) -> Begin:
+        """A new trial, should nothing else be possible."""
+        ...
 
     def choose(self, trials: Sequence[Any]) -> Promote | Begin | None:
         """What to do next, given all trials; None when there is nothing now."""
@@ -81,6 +95,21 @@ def ladder(max_epochs: int, *, eta: int = 3, first: int = 1) -> tuple[int, ...]:
         rungs.append(rung)
         divisor *= eta
     return tuple(sorted(set(rungs)))
+
+
+def epochs_for(n_trials: int, max_epochs: int) -> int:
+    """Epochs for so many trials, of which the best are promoted.
+
+    A quarter of what all would take is about what halving spends: every trial has its
+    first rung, and each rung above has a third of the trials. One at least gets to its
+    end.
+
+    Example:
+        >>> epochs_for(30, 50), epochs_for(1, 50)
+        (375, 50)
+    """
+    least = max_epochs + (n_trials - 1) * ladder(max_epochs)[0]
+    return max(least, math.ceil(n_trials * max_epochs / 4))
 
 
 def next_rung(rungs: Sequence[int], epoch: int) -> int:

@@ -17,7 +17,8 @@ from rich.text import Text
 
 from tunekit.budget import Budget, best_of, epochs_of
 from tunekit.errors import one_line
-from tunekit.paused import as_one, is_paused
+from tunekit.paused import is_paused
+from tunekit.tally import as_one
 
 __all__ = ["Screen", "duration", "number", "settings"]
 

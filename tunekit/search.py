@@ -17,10 +17,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from tunekit.choosers import Straight
+from tunekit.draws import UniformSampler
+from tunekit.promising import Promising
+from tunekit.rungs import Chooser, ladder
+from tunekit.sampler import CoarseToFineSampler
 from tunekit.seeds import seed_for
 from tunekit.space import Space
+from tunekit.view import seen_by_samplers
 
-__all__ = ["SeededSampler", "pruner", "sampler"]
+__all__ = ["SeededSampler", "chooser", "pruner", "rungs_of", "sampler"]
 
 _UNLISTED_GRID = 64
 """Grid points when the budget does not say how many trials there will be."""
@@ -39,6 +45,11 @@ class SeededSampler(BaseSampler):
         seed: The study's seed.
         first: Configurations (stored names and values) of the trials 0, 1, ….
         distributions: The distributions of those configurations.
+        model: The inner sampler, if it is coarse to fine at this study's rungs.
+
+    Attributes:
+        model: The same.
+        n_first: How many configurations are fixed.
     """
 
     def __init__(
@@ -48,12 +59,15 @@ class SeededSampler(BaseSampler):
         seed: int,
         first: Sequence[Mapping[str, Any]] = (),
         distributions: Sequence[Mapping[str, BaseDistribution]] = (),
+        model: CoarseToFineSampler | None = None,
     ) -> None:
-        self._make = make
+        self._make, self.model = make, model
         self._seed = seed
         self._first = [dict(params) for params in first]
+        self.n_first = len(self._first)
         self._distributions = [dict(each) for each in distributions]
         self._joint: tuple[int, BaseSampler] | None = None
+        self._seen: tuple[optuna.Study, int, optuna.Study] | None = None
 
     def reseed_rng(self) -> None:
         """Nothing to do: every trial has a seed of its own."""
@@ -64,7 +78,8 @@ class SeededSampler(BaseSampler):
         """The inner sampler's, or all of a given configuration."""
         if trial.number < len(self._first):
             return self._distributions[trial.number]
-        return self._inner(trial).infer_relative_search_space(study, trial)
+        seen = self._seen_by(study, trial)
+        return self._inner(trial).infer_relative_search_space(seen, trial)
 
     def sample_relative(
         self,
@@ -75,7 +90,8 @@ class SeededSampler(BaseSampler):
         """The given configuration, or the inner sampler's joint proposal."""
         if trial.number < len(self._first):
             return self._first[trial.number]
-        return self._inner(trial).sample_relative(study, trial, search_space)
+        seen = self._seen_by(study, trial)
+        return self._inner(trial).sample_relative(seen, trial, search_space)
 
     def sample_independent(
         self,
@@ -87,11 +103,13 @@ class SeededSampler(BaseSampler):
         """The inner sampler's value of one hyperparameter."""
         # Its own seed by name: a trial whose first half is known draws the same second.
         inner = self._make(seed_for(self._seed, trial.number, param_name) % 2**31)
-        return inner.sample_independent(study, trial, param_name, param_distribution)
+        seen = self._seen_by(study, trial)
+        return inner.sample_independent(seen, trial, param_name, param_distribution)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Passed on."""
-        self._inner(trial).before_trial(study, trial)
+        self._seen = None  # what it remembers is of another moment
+        self._inner(trial).before_trial(self._seen_by(study, trial), trial)
 
     def after_trial(
         self,
@@ -101,7 +119,19 @@ class SeededSampler(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         """Passed on."""
-        self._inner(trial).after_trial(study, trial, state, values)
+        self._seen = None
+        seen = self._seen_by(study, trial)
+        self._inner(trial).after_trial(seen, trial, state, values)
+
+    def _seen_by(self, study: optuna.Study, trial: FrozenTrial) -> optuna.Study:
+        """The study as the inner sampler is to see it while it draws a trial."""
+        known = self._seen
+        if known is None or known[0] is not study or known[1] != trial.number:
+            # Coarse to fine knows by itself what is paused, and what runs on.
+            ours = isinstance(self._inner(trial), CoarseToFineSampler)
+            seen = study if ours else seen_by_samplers(study)
+            self._seen = known = study, trial.number, seen
+        return known[2]
 
     def _inner(self, trial: FrozenTrial) -> BaseSampler:
         """One sampler for the joint steps of a trial: some remember what they infer."""
@@ -118,49 +148,68 @@ class _CmaEs(CmaEsSampler):
     ones, which may lack some; and it goes on at random once that set has changed.
     """
 
-    def __init__(self, always: Mapping[str, BaseDistribution], **options: Any) -> None:
+    def __init__(
+        self, always: Mapping[str, BaseDistribution] | None, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self._always = {
+        self._always = always
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The same for every trial; where nobody knows them, those shared so far."""
+        always = self._always
+        if always is None:
+            return dict(super().infer_relative_search_space(study, trial))
+        return {
             name: distribution
             for name, distribution in always.items()
             if not isinstance(distribution, CategoricalDistribution)
         }
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """The same for every trial."""
-        return self._always
-
 
 def sampler(
     name: str,
-    space: Space,
+    space: Space | None,
     *,
-    defaults: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
     seed: int,
     n_trials: int | None,
-) -> BaseSampler:
+    first: Sequence[Mapping[str, Any]] = (),
+    distributions: Sequence[Mapping[str, BaseDistribution]] = (),
+    rungs: Sequence[int] | None = None,
+) -> SeededSampler:
     """The sampler of this name for a study.
 
     Args:
-        name: tpe, random, grid, qmc, gp or cmaes.
-        space: What is searched.
-        defaults: Every hyperparameter's default; trial 0 is the nearest configuration.
+        name: coarse-to-fine, tpe, random, grid, qmc, gp or cmaes.
+        space: What is searched; None where only a function knows.
+        defaults: Every hyperparameter's default: the nearest configuration comes first.
         seed: The study's seed.
         n_trials: The budget in trials, if it has one; a grid is laid out for it.
+        first: Configurations (stored names and values) to try before all else; what
+            one lacks is drawn.
+        distributions: The distributions of those.
+        rungs: Epochs at which trials are compared, if they are paused there.
     """
-    first = [space.nearest(defaults)]
-    if name == "grid":
-        # Trial 0 is the default recipe; should the grid hold it, it is not tried twice.
-        n_points = (n_trials or _UNLISTED_GRID + 1) - 1
-        points = space.grid(n_points + 1, seed) if n_points else []
-        first += [point for point in points if point != first[0]][:n_points]
+    given, spread = [dict(p) for p in first], [dict(d) for d in distributions]
+    if space is not None:
+        points = [space.nearest(defaults)] if defaults is not None else []
+        if name == "grid":
+            n_points = (n_trials or _UNLISTED_GRID + len(points)) - len(points)
+            more = space.grid(n_points + len(points), seed) if n_points else []
+            # What comes first is not tried twice, should the grid hold it.
+            points += [point for point in more if point not in points][:n_points]
+        given += [space.to_stored(params) for params in points]
+        spread += [space.distributions(params) for params in points]
+    # One for the whole study: what it remembers spares it work, and no more.
+    model = _coarse_to_fine(seed, space, rungs) if name == "coarse-to-fine" else None
     return SeededSampler(
-        _maker(name, seed, space),
+        (lambda _: model) if model else _maker(name, seed, space),
         seed=seed,
-        first=[space.to_stored(params) for params in first],
-        distributions=[space.distributions(params) for params in first],
+        first=given,
+        distributions=spread,
+        model=model,
     )
 
 
@@ -188,13 +237,57 @@ def pruner(name: str, max_epochs: int) -> optuna.pruners.BasePruner:
     raise ValueError(f'unknown pruner "{name}"')
 
 
-def _maker(name: str, study_seed: int, space: Space) -> _Maker:
+def rungs_of(pruner: str, max_epochs: int) -> tuple[int, ...] | None:
+    """Epochs at which trials are paused, where the pruner of this name pauses them.
+
+    Example:
+        >>> rungs_of("promote", 50), rungs_of("median", 50)
+        ((1, 2, 6, 17, 50), None)
+    """
+    return ladder(max_epochs) if pruner == "promote" else None
+
+
+def chooser(
+    sampler: SeededSampler,
+    space: Space | None,
+    *,
+    rungs: Sequence[int] | None,
+    max_epochs: int,
+    seed: int,
+    n_trials: int | None,
+) -> Callable[[optuna.Study], Chooser]:
+    """What decides between new trials and paused ones, given the study.
+
+    Args:
+        sampler: The study's; where it is coarse to fine, whoever promotes asks the same
+            model, else one of its own.
+        space: What is searched; None where only a function knows.
+        rungs: Epochs at which trials are paused; None to train each to its end.
+        max_epochs: The longest a trial trains.
+        seed: The study's seed.
+        n_trials: The budget in trials, if it has one.
+    """
+    if rungs is None:
+        return lambda study: Straight(max_epochs)
+    model = sampler.model or _coarse_to_fine(seed, space, rungs)
+    n_first = sampler.n_first
+    return lambda study: Promising(study, model, rungs, n_trials, n_first)
+
+
+def _coarse_to_fine(
+    seed: int, space: Space | None, rungs: Sequence[int] | None
+) -> CoarseToFineSampler:
+    known = None if space is None else space.distributions(space.scales)
+    return CoarseToFineSampler(seed=seed, space=known, rungs=rungs)
+
+
+def _maker(name: str, study_seed: int, space: Space | None) -> _Maker:
     """What builds Optuna's sampler of this name from a seed."""
     samplers = optuna.samplers
 
     def make(seed: int) -> BaseSampler:
         if name in ("random", "grid"):
-            return samplers.RandomSampler(seed=seed)
+            return UniformSampler(seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if name == "tpe":
@@ -211,7 +304,7 @@ def _maker(name: str, study_seed: int, space: Space) -> _Maker:
                 )
             if name == "cmaes":
                 return _CmaEs(
-                    space.distributions(space.always()),
+                    None if space is None else space.distributions(space.always()),
                     seed=seed,
                     independent_sampler=samplers.RandomSampler(seed=seed),
                     warn_independent_sampling=False,

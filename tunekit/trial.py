@@ -10,6 +10,7 @@ the words that floors share.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -104,6 +105,11 @@ class Metrics:
     seconds: float
     """Time of the epoch with its validation; its share, where runs train at once."""
 
+    @property
+    def scored(self) -> bool:
+        """Whether there is a score beside the loss."""
+        return not math.isnan(self.val_score)
+
 
 OnEpoch = Callable[[int, Metrics], bool]
 """Hears of a completed epoch (counted from 1); answers whether training goes on."""
@@ -128,7 +134,9 @@ class State:
 class Run:
     """One model to be trained: a recipe, its horizon, and the key of its randomness."""
 
-    recipe: Recipe
+    recipe: Recipe = Recipe()
+    params: Any = None
+    """What an engine trains that goes by no recipe."""
     max_epochs: int
     patience: int
     """Epochs without a better validation loss after which training stops."""
@@ -234,6 +242,10 @@ class Engine(Protocol):
 
     def train_all(self, feed: Feed, slots: int) -> None:
         """Train runs until the feed has no more, with at most ``slots`` open."""
+        ...
+
+    def forget(self, key: str) -> None:
+        """Hears of a paused run that will not go on."""
         ...
 
     def expect(self, recipe: Recipe, epochs: int, slots: int) -> None:

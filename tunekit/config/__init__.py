@@ -1,7 +1,14 @@
 """Options of a study, from the command line, a TOML file or Python."""
 
 from tunekit.config.command import Command, Parser, read_command
-from tunekit.config.settings import PRUNERS, SAMPLERS, Config, parse_seconds, read_toml
+from tunekit.config.settings import (
+    PRUNERS,
+    SAMPLERS,
+    Config,
+    check_name,
+    parse_seconds,
+    read_toml,
+)
 
 __all__ = [
     "PRUNERS",
@@ -9,6 +16,7 @@ __all__ = [
     "Command",
     "Config",
     "Parser",
+    "check_name",
     "parse_seconds",
     "read_command",
     "read_toml",

@@ -16,14 +16,22 @@ from pathlib import Path
 from typing import Any, Self
 
 from tunekit.errors import ConfigError, did_you_mean, one_line
-from tunekit.rungs import ladder
+from tunekit.rungs import epochs_for
 from tunekit.space import recipe_space
 
-__all__ = ["PRUNERS", "SAMPLERS", "Config", "parse_seconds", "read_toml"]
+__all__ = ["PRUNERS", "SAMPLERS", "Config", "check_name", "parse_seconds", "read_toml"]
 
-SAMPLERS: tuple[str, ...] = ("tpe", "random", "grid", "qmc", "gp", "cmaes")
+SAMPLERS: tuple[str, ...] = (
+    "coarse-to-fine",
+    "tpe",
+    "random",
+    "grid",
+    "qmc",
+    "gp",
+    "cmaes",
+)
 """Names of samplers, the default first."""
-PRUNERS: tuple[str, ...] = ("halving", "none", "median", "hyperband", "promote")
+PRUNERS: tuple[str, ...] = ("promote", "none", "median", "halving", "hyperband")
 """Names of pruners, the default first."""
 DEFAULT_TRIALS = 30
 """The budget when none is given."""
@@ -129,16 +137,7 @@ class Config:
             stem = Path(self.data).stem if self.data else "digits"
             slug = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
             object.__setattr__(self, "name", slug[:_LONGEST_NAME] or "study")
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
-            raise ConfigError(
-                'name must be letters, digits, ".", "_" or "-" and begin with a letter '
-                f'or digit, got "{one_line(self.name)}"'
-            )
-        if len(self.name) > _LONGEST_NAME:
-            raise ConfigError(
-                f"name must have at most {_LONGEST_NAME} characters, got "
-                f"{len(self.name)}"
-            )
+        check_name(self.name)
         recipe_space(self.space)
 
     @classmethod
@@ -160,8 +159,7 @@ class Config:
         """Epochs of all trials together, if they are limited.
 
         Where trials are paused and promoted, their number alone says little of the
-        work. A quarter of what all would take is about what halving spends: every
-        trial has its first rung, and each rung above has a third of the trials.
+        work; see :func:`tunekit.rungs.epochs_for`.
 
         Example:
             >>> Config(n_trials=30, max_epochs=50, pruner="promote").epochs
@@ -171,9 +169,7 @@ class Config:
         """
         if self.budget_epochs or self.n_trials is None or self.pruner != "promote":
             return self.budget_epochs
-        first = ladder(self.max_epochs)[0]
-        least = self.max_epochs + (self.n_trials - 1) * first
-        return max(least, math.ceil(self.n_trials * self.max_epochs / 4))
+        return epochs_for(self.n_trials, self.max_epochs)
 
     @property
     def folder(self) -> Path:
@@ -234,6 +230,23 @@ _ONE_OF: dict[str, tuple[str, ...]] = {
 
 _REQUIRED = ("max_epochs", "patience", "workers", "seed", "final_seeds")
 _PATHS = ("data", "target", "valid_data", "test_data")
+
+
+def check_name(name: str) -> None:
+    """Refuse a study's name that makes no folder.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(name)):
+        raise ConfigError(
+            'name must be letters, digits, ".", "_" or "-" and begin with a letter '
+            f'or digit, got "{one_line(str(name))}"'
+        )
+    if len(name) > _LONGEST_NAME:
+        raise ConfigError(
+            f"name must have at most {_LONGEST_NAME} characters, got {len(name)}"
+        )
 
 
 def parse_seconds(text: str | float) -> float:

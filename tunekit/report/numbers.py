@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunekit.errors import ConfigError, DataError, SpaceError
-from tunekit.paused import as_one, is_paused
+from tunekit.paused import is_paused
 from tunekit.report.importance import importance
 from tunekit.report.result import told
 from tunekit.report.searched import listed, scales
+from tunekit.tally import as_one
 
 if TYPE_CHECKING:
     import optuna

@@ -1,6 +1,15 @@
 """The study folder: made, opened again or refused; which trials are whose."""
 
+from tunekit.store.journal import quiet_optuna
+from tunekit.store.memory import MemoryStore
 from tunekit.store.same import DEFINING, check_same, settings_of
 from tunekit.store.store import Store
 
-__all__ = ["DEFINING", "Store", "check_same", "settings_of"]
+__all__ = [
+    "DEFINING",
+    "MemoryStore",
+    "Store",
+    "check_same",
+    "quiet_optuna",
+    "settings_of",
+]

@@ -18,8 +18,8 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from tunekit.files import write_bytes
-from tunekit.paused import as_one
 from tunekit.states import from_bytes, to_bytes
+from tunekit.tally import as_one
 from tunekit.trial import State
 
 __all__ = ["Checkpoints"]

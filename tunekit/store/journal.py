@@ -52,6 +52,8 @@ class Journal(BaseJournalBackend):
         self._threads = threading.RLock()
         self._block: _Block | None = None
         self._depth = 0
+        self.changed: set[int] = set()
+        """Ids of trials that logs have told of since whoever follows them looked."""
         self._failure: OSError | None = None
 
     @property
@@ -114,6 +116,12 @@ class Journal(BaseJournalBackend):
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
         """Everything from this log on."""
+        for log in self._logs(log_number_from):
+            if "trial_id" in log:
+                self.changed.add(log["trial_id"])
+            yield log
+
+    def _logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         block = self._block
         if block is None:
             yield from self._in_file(log_number_from)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -22,7 +23,7 @@ class Leases:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.asking = FileLock(folder / "asking.lock")
+        self.asking: AbstractContextManager[Any] = FileLock(folder / "asking.lock")
         self._held: dict[int, FileLock] = {}
 
     def take(self, number: int) -> bool:

@@ -21,6 +21,8 @@ DEFINING = (
     "sampler",
     "pruner",
     "seed",
+    "direction",
+    "enqueue",
 )
 """Settings that cannot change within a study, beside its data and its space."""
 

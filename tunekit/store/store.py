@@ -15,19 +15,20 @@ same values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 import tomli_w
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tunekit.choosers import Straight
 from tunekit.files import write_text
 from tunekit.interrupt import shield
-from tunekit.paused import as_one, chain_of, is_paused, may_go_on, reached
+from tunekit.paused import chain_of, may_go_on, reached
 from tunekit.rungs import Begin, Chooser, Promote
 from tunekit.store.checkpoints import Checkpoints
 from tunekit.store.folder import check_place, create, exists, writing
@@ -35,12 +36,13 @@ from tunekit.store.journal import Journal, quiet_optuna
 from tunekit.store.leases import Leases
 from tunekit.store.revived import continued, revived
 from tunekit.store.same import settings_of
+from tunekit.tally import Tally, as_one
 from tunekit.trial import State
 
 __all__ = ["Store"]
 
-Allows = Callable[[Sequence[FrozenTrial], Promote | Begin], bool]
-"""Whether a budget allows a step, given all trials."""
+Allows = Callable[[Sequence[FrozenTrial], Promote | Begin | None], bool]
+"""Whether a budget allows a step, given all trials; None stands for any at all."""
 
 
 class Store:
@@ -50,6 +52,7 @@ class Store:
         folder: ``OUT/NAME``.
         settings: What ``study.toml`` says.
         study: The Optuna study; its sampler and pruner are the caller's.
+        sign: -1 where higher values are better.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class Store:
         folder: Path,
         sampler: optuna.samplers.BaseSampler | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
-        chooser: Chooser | None = None,
+        chooser: Callable[[optuna.Study], Chooser] | None = None,
     ) -> None:
         """Open a folder that :meth:`create` made.
 
@@ -65,30 +68,47 @@ class Store:
             folder: ``OUT/NAME``.
             sampler: Proposes new trials.
             pruner: Stops weak ones for good.
-            chooser: Decides between new trials and paused ones; only new ones when
-                None.
+            chooser: Given the study, what decides between new trials and paused ones;
+                only new ones when None.
 
         Raises:
             ResumeError: If it holds no study.
         """
-        self.folder = folder
-        self.settings = settings_of(folder)
-        self._max_epochs = self.settings["max_epochs"]
-        self._chooser = chooser or Straight(self._max_epochs)
-        self._journal = Journal(folder)
-        self._storage = JournalStorage(self._journal)
+        settings, journal = settings_of(folder), Journal(folder)
+        self._journal, self._storage = journal, JournalStorage(journal)
+        self._leases = Leases(folder / "leases")
+        self._checkpoints = Checkpoints(folder / "checkpoints")
+        self._open(folder, settings, sampler, pruner, chooser)
+
+    _journal: Journal
+    _storage: BaseStorage
+    _leases: Leases
+    _checkpoints: Checkpoints
+
+    def _open(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        sampler: optuna.samplers.BaseSampler | None,
+        pruner: optuna.pruners.BasePruner | None,
+        chooser: Callable[[optuna.Study], Chooser] | None,
+    ) -> None:
+        self.folder, self.settings = folder, dict(settings)
+        max_epochs = self.settings["max_epochs"]
         with quiet_optuna():
             self.study = optuna.create_study(
                 study_name=folder.name,
                 storage=self._storage,
                 sampler=sampler,
                 pruner=pruner,
-                direction="minimize",
+                direction=self.settings.get("direction", "minimize"),
                 load_if_exists=True,
             )
-        self._leases = Leases(folder / "leases")
-        self._checkpoints = Checkpoints(folder / "checkpoints")
-        self._depth = 0
+        maximize = self.study.direction == StudyDirection.MAXIMIZE
+        self.sign = -1.0 if maximize else 1.0
+        self._chooser = chooser(self.study) if chooser else Straight(max_epochs)
+        self._max_epochs, self._depth = max_epochs, 0
+        self._tally = Tally(max_epochs)
 
     exists = staticmethod(exists)
     check_place = staticmethod(check_place)
@@ -102,6 +122,20 @@ class Store:
     def trials(self) -> list[FrozenTrial]:
         """All trials, in order of number."""
         return self.study.get_trials(deepcopy=False)
+
+    def tally(self) -> Tally:
+        """All trials, with their sums; only what has changed is looked at anew."""
+        with suppress(KeyError):
+            while True:
+                self._tally.see(self._storage.get_trial(len(self._tally)))
+        while self._journal.changed:
+            self._tally.see(self._storage.get_trial(self._journal.changed.pop()))
+        return self._tally
+
+    def order(self) -> list[int]:
+        """For each recorded epoch, in the order of the work, the id of its trial."""
+        logs = self._journal.read_logs(0)
+        return [log["trial_id"] for log in logs if "intermediate_value" in log]
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -142,9 +176,8 @@ class Store:
 
     def next_step(self, allows: Allows) -> Promote | Begin | None:
         """What would be done next, were no trial abandoned; None for nothing."""
-        trials = self.trials()
-        step = self._chooser.choose(as_one(trials))
-        return step if step is not None and allows(trials, step) else None
+        trials = self.tally()
+        return self._step(trials, as_one(trials), allows)
 
     def next_trial(
         self, allows: Allows, suggest: Callable[[Trial], Any]
@@ -159,11 +192,11 @@ class Store:
                 the next worker looks.
         """
         with self.together():
-            trials = self.trials()
-            for frozen in trials:
-                if self._is_open(frozen) and self._leases.take(frozen.number):
+            trials = self.tally()
+            for frozen in trials.opened:
+                if self._leases.take(frozen.number):
                     # Its owner may have ended it between our look and our lease.
-                    if self._is_open(self.trials()[frozen.number]):
+                    if self.tally().is_open(frozen.number):
                         trial = self._revive(frozen.number)
                         suggest(trial)
                         return trial
@@ -184,13 +217,13 @@ class Store:
         """Where a trial goes on: its latest readable checkpoint; None to begin."""
         if not self.pauses:
             return None
-        trials = self.trials()
+        trials = self.tally()
         chain = chain_of(trials, trial.number)
         return self._checkpoints.read(chain, reached(trials[trial.number]))
 
-    def run_number(self, trial: Trial) -> int:
+    def run_number(self, number: int) -> int:
         """What a trial's random streams go by: the number of the first it continues."""
-        return chain_of(self.trials(), trial.number)[0]
+        return chain_of(self.tally(), number)[0]
 
     def note(self, trial: Trial, attributes: Mapping[str, Any]) -> None:
         """Record what a trial has come to so far."""
@@ -210,7 +243,7 @@ class Store:
         with shield(), writing(self.folder):
             if state is not None:
                 self._checkpoints.write(trial.number, state)
-                for number in chain_of(self.trials(), trial.number)[:-1]:
+                for number in chain_of(self.tally(), trial.number)[:-1]:
                     self._checkpoints.replace(number)
             self._leases.release(trial.number)
             self._clear()
@@ -219,7 +252,7 @@ class Store:
         """End the paused trials that are not worth their checkpoints; their numbers."""
         gone = []
         with self.together():
-            for number in self._chooser.surplus(as_one(self.trials())):
+            for number in self._chooser.surplus(as_one(self.tally())):
                 if self._leases.take(number):
                     trial = self._revive(number)
                     self.finish(trial, TrialState.PRUNED, {"stopped": "weak"})
@@ -233,24 +266,19 @@ class Store:
 
         Args:
             attributes: What each has come to.
-            keep: Checkpoints to keep, those of the lowest losses, so that a larger
-                budget can go on from them.
+            keep: Checkpoints to keep, those of the best values, so that a larger budget
+                can go on from them.
         """
         with self.together():
-            for frozen in self.trials():
-                if is_paused(frozen, self._max_epochs) and self._leases.take(
-                    frozen.number
-                ):
+            for frozen in self.tally().paused:
+                if self._leases.take(frozen.number):
                     told = {**attributes(frozen), "stopped": "paused"}
-                    self.finish(
-                        self._revive(frozen.number),
-                        TrialState.PRUNED,
-                        told,
-                    )
+                    trial = self._revive(frozen.number)
+                    self.finish(trial, TrialState.PRUNED, told)
         waiting = [
-            (min(trial.intermediate_values.values()), trial.number)
-            for trial in as_one(self.trials())
-            if may_go_on(trial, self._max_epochs) and trial.intermediate_values
+            (min(self.sign * v for v in t.intermediate_values.values()), t.number)
+            for t in as_one(self.tally())
+            if may_go_on(t, self._max_epochs) and t.intermediate_values
         ]
         kept = [number for _, number in sorted(waiting)[:keep]]
         with shield(), writing(self.folder):
@@ -275,24 +303,18 @@ class Store:
             self.study.tell(trial, value, state=state)
             self._leases.release(trial.number)
             if self.pauses and attributes.get("stopped") != "paused":
-                for number in chain_of(self.trials(), trial.number):
+                for number in chain_of(self.tally(), trial.number):
                     self._checkpoints.replace(number)
                 self._clear()
 
     def keep_weights(self, number: int, weights: Mapping[str, Any]) -> None:
         """Keep a trial's best-epoch weights, if it is among the best few so far."""
         with shield(), writing(self.folder):
-            self._checkpoints.keep_weights(number, weights, self.trials())
+            self._checkpoints.keep_weights(number, weights, self.tally())
 
     def release_all(self) -> None:
         """Give every lease back; what was running can be taken up by anyone."""
         self._leases.release_all()
-
-    def _is_open(self, trial: FrozenTrial) -> bool:
-        """Whether somebody trains it, or should."""
-        return trial.state == TrialState.RUNNING and not is_paused(
-            trial, self._max_epochs
-        )
 
     def _choose(
         self, trials: Sequence[FrozenTrial], allows: Allows
@@ -300,10 +322,8 @@ class Store:
         """The chosen step; a trial that is promoted is ours then."""
         candidates = as_one(trials)
         while True:
-            step = self._chooser.choose(candidates)
-            if step is None or not allows(trials, step):
-                return None
-            if isinstance(step, Begin):
+            step = self._step(trials, candidates, allows)
+            if not isinstance(step, Promote):
                 return step
             number = step.number
             if trials[number].state.is_finished():
@@ -312,6 +332,22 @@ class Store:
                 return Promote(number, step.to_epoch)
             # Another process has reported its epoch, and is yet to write its state.
             candidates = [t for t in candidates if t.number != number]
+
+    def _step(
+        self,
+        trials: Sequence[FrozenTrial],
+        candidates: Sequence[FrozenTrial],
+        allows: Allows,
+    ) -> Promote | Begin | None:
+        """What the chooser says, if that is allowed."""
+        if not allows(trials, None):
+            return None  # whatever the chooser would say; asking it may take long
+        step = self._chooser.choose(candidates)
+        if step is not None and allows(trials, step):
+            return step
+        # A promotion that would leave too little for those that are yet to begin.
+        begin = self._chooser.begin
+        return begin if isinstance(step, Promote) and allows(trials, begin) else None
 
     def _clear(self) -> None:
         """Remove states that are replaced, unless a block is yet to be written."""

@@ -99,8 +99,8 @@ class Job:
 
     def _run(self) -> Result:
         from tunekit.files import allow_many
-        from tunekit.paused import as_one
         from tunekit.store import Store, check_same, settings_of
+        from tunekit.tally import as_one
 
         allow_many()
         folder, settings = self.config.folder, self.setup.settings
@@ -195,7 +195,7 @@ class Job:
 
     def _why_no_winner(self, store: Store) -> str:
         """One line for a search without a single finite epoch."""
-        from tunekit.paused import as_one
+        from tunekit.tally import as_one
 
         trials = as_one(store.trials())
         if not trials:
@@ -290,7 +290,7 @@ class Job:
         """The closing table, and everything as Python objects."""
         from tunekit import report
         from tunekit.closing import show_result, trials_frame
-        from tunekit.paused import as_one
+        from tunekit.tally import as_one
 
         folder = self.config.folder
         # A process killed at the very end may have left all but the report.

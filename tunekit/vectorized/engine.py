@@ -135,6 +135,9 @@ class VectorizedEngine:
         else:
             opened.append(Open(run, shard, work))
 
+    def forget(self, key: str) -> None:
+        """Nothing to do: states of paused runs are the feed's."""
+
     def expect(self, recipe: Recipe, epochs: int, slots: int) -> None:
         """Say what is to come, so that other processes can start before it does.
 

@@ -23,6 +23,7 @@ class Attempt:
         run: What its engine was given.
         curves: Where its curves are drawn.
         curve: What it had come to when it was paused.
+        sign: -1 where higher values are better.
 
     Attributes:
         to_epoch: How far it is to be trained now.
@@ -38,11 +39,12 @@ class Attempt:
         run: Run,
         curves: TrialBoard | None,
         curve: Sequence[Metrics] = (),
+        sign: float = 1.0,
     ) -> None:
         self.trial, self.params, self.curves = trial, params, curves
         self.to_epoch: int = trial.user_attrs.get("to_epoch", run.max_epochs)
         self.curve = [*curve]
-        self._reached = run.reached
+        self._reached, self._sign = run.reached, sign
         self.stopped = ""
         self.pausing = False
 
@@ -63,7 +65,7 @@ class Attempt:
     def so_far(self) -> Fitted:
         """What it has come to, should it end now."""
         losses = {
-            m.val_loss: epoch
+            self._sign * m.val_loss: epoch
             for epoch, m in reversed([*enumerate(self.curve, start=1)])
             if math.isfinite(m.val_loss + m.train_loss)
         }
@@ -74,9 +76,10 @@ class Attempt:
 
     def attributes(self, engine: str, fitted: Fitted) -> dict[str, Any]:
         """What every trial carries that has ended or is paused."""
+        best = fitted.best if fitted.best_epoch else None
         return {
-            "best_val_loss": fitted.best.val_loss if fitted.best_epoch else None,
-            "best_val_score": fitted.best.val_score if fitted.best_epoch else None,
+            "best_val_loss": best.val_loss if best else None,
+            "best_val_score": best.val_score if best and best.scored else None,
             "best_epoch": fitted.best_epoch,
             "epochs": len(fitted.curve),
             "engine": engine,

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 
 from tunekit.space import Space
 from tunekit.store import Store
+from tunekit.workers.candidates import Candidates, Recipes
 
 __all__ = ["end_paused"]
 
@@ -16,7 +17,7 @@ _KEEP_CHECKPOINTS = 20
 """Paused trials from which a later, larger budget can go on without training again."""
 
 
-def end_paused(store: Store, space: Space, engine: str) -> None:
+def end_paused(store: Store, space: Space | Candidates, engine: str) -> None:
     """Tell paused trials PRUNED; a larger budget may go on with them.
 
     Args:
@@ -24,25 +25,26 @@ def end_paused(store: Store, space: Space, engine: str) -> None:
         space: What is searched.
         engine: What trained them.
     """
+    candidates = Recipes(space) if isinstance(space, Space) else space
 
     def attributes(trial: FrozenTrial) -> dict[str, Any]:
         # What is recorded with a pause. A process that was interrupted may have
         # recorded the last epoch, and no more.
         known = trial.user_attrs
-        losses = trial.intermediate_values
-        if known.get("epochs") == len(losses):
+        values = trial.intermediate_values
+        if known.get("epochs") == len(values):
             return {}
-        loss, epoch = min((loss, epoch) for epoch, loss in losses.items())
-        finite = math.isfinite(loss)
+        _, epoch = min((store.sign * value, epoch) for epoch, value in values.items())
+        finite = math.isfinite(values[epoch])
         same = known.get("best_epoch") == epoch
         return {
-            "best_val_loss": loss if finite else None,
+            "best_val_loss": values[epoch] if finite else None,
             "best_val_score": known.get("best_val_score") if same else None,
             "best_epoch": epoch if finite else 0,
-            "epochs": len(losses),
+            "epochs": len(values),
             "engine": engine,
             "seconds": known.get("seconds", 0.0),
-            "params": space.from_stored(trial.params),
+            "params": candidates.shown(candidates.suggest(trial)),
         }
 
     store.end_paused(attributes, _KEEP_CHECKPOINTS)

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -19,8 +20,9 @@ from tunekit.errors import StoppedError
 from tunekit.rungs import Begin, Promote
 from tunekit.space import Space
 from tunekit.store import Store
-from tunekit.trial import Engine, Fitted, Heard, Metrics, Recipe, Run, State, Verdict
+from tunekit.trial import Engine, Fitted, Heard, Metrics, Run, State, Verdict
 from tunekit.workers.attempt import Attempt
+from tunekit.workers.candidates import Candidates, Recipes
 from tunekit.workers.ration import unpaid
 
 __all__ = ["work"]
@@ -31,7 +33,7 @@ _FAILURES_IN_A_ROW = 5
 def work(
     store: Store,
     engine: Engine,
-    space: Space,
+    space: Space | Candidates,
     budget: Budget,
     *,
     board: Board | None = None,
@@ -43,7 +45,7 @@ def work(
     Args:
         store: The study; its sampler and pruner decide.
         engine: What trains.
-        space: What is searched.
+        space: What is searched: fields of recipes, or whatever the engine trains.
         budget: When to stop.
         board: Where curves are drawn.
         on_end: Hears of every trial that has ended here.
@@ -52,7 +54,8 @@ def work(
     Raises:
         StoppedError: After five failed trials in a row, with what they had in common.
     """
-    search = _Search(store, engine.name, space, budget, board, on_end)
+    candidates = Recipes(space) if isinstance(space, Space) else space
+    search = _Search(store, engine, candidates, budget, board, on_end)
     try:
         engine.train_all(search, in_flight)
     finally:
@@ -65,13 +68,13 @@ class _Search:
     def __init__(
         self,
         store: Store,
-        engine: str,
-        space: Space,
+        engine: Engine,
+        candidates: Candidates,
         budget: Budget,
         board: Board | None,
         on_end: Callable[[FrozenTrial], None],
     ) -> None:
-        self._store, self._engine, self._space = store, engine, space
+        self._store, self._engine, self._candidates = store, engine, candidates
         self._budget, self._board = budget, board
         self._on_end = on_end
         self._open: dict[str, Attempt] = {}
@@ -93,48 +96,65 @@ class _Search:
         """A trial that its worker has left, else the chosen one, if there is budget."""
         if self._look_for_surplus:
             for number in self._store.let_go():
-                self._kept.pop(f"trial-{number}", None)
-                self._on_end(self._store.trials()[number])
+                key = self._key(number)
+                self._kept.pop(key, None)
+                self._engine.forget(key)
+                self._on_end(self._store.tally()[number])
             self._look_for_surplus = False
+        params: Any = None
+
+        def suggest(trial: Trial) -> None:
+            nonlocal params
+            params = self._candidates.suggest(trial)
+
         while True:
-            trial = self._store.next_trial(self._allows, self._space.suggest)
+            trial = self._store.next_trial(self._allows, suggest)
             if trial is None:
                 return None
-            known = self._store.trials()[trial.number].intermediate_values
+            known = self._store.tally()[trial.number].intermediate_values
             reached = max(known, default=0)
             state = self._store.state(trial)
             if state is None or len(state.curve) < reached or self._can_pay(trial):
-                return self._open_run(trial, reached, state)
+                return self._open_run(trial, params, reached, state)
             # It would begin with an epoch that nobody can pay: a smaller budget, now.
             self._store.note(trial, {"to_epoch": reached})
             self._store.pause(trial, None)
 
-    def _open_run(self, trial: Trial, reached: int, state: State | None) -> Run:
-        settings = self._store.settings
-        params = self._space.from_stored(trial.params)
-        number = self._store.run_number(trial)
+    def _open_run(
+        self, trial: Trial, params: Any, reached: int, state: State | None
+    ) -> Run:
+        settings, shown = self._store.settings, self._candidates.shown(params)
+        number = self._store.run_number(trial.number)
         run = Run(
-            recipe=Recipe().with_params({**self._space.fixed, **params}),
+            recipe=self._candidates.recipe(params),
+            params=params,
             max_epochs=settings["max_epochs"],
             patience=settings["patience"],
             seed=settings["seed"],
-            key=f"trial-{number}",
+            key=self._key(trial.number),
             reached=reached,
             state=state,
         )
         drawn = state.curve if state else ()
-        curves = self._board.open(number, params, drawn) if self._board else None
+        curves = self._board.open(number, shown, drawn) if self._board else None
         kept = self._kept.pop(run.key, drawn)
-        self._open[run.key] = Attempt(trial, params, run, curves, kept)
+        sign = self._store.sign
+        self._open[run.key] = Attempt(trial, shown, run, curves, kept, sign)
         return run
+
+    def _key(self, number: int) -> str:
+        """The key of a trial's run."""
+        return f"trial-{self._store.run_number(number)}"
 
     def _can_pay(self, trial: Trial) -> bool:
         """Whether one more epoch of this trial can be paid, and of all open ones."""
-        trials = self._store.trials()
+        trials = self._store.tally()
         ours = {trial.number, *(a.trial.number for a in self._open.values())}
         return self._budget.epochs_left(trials, ours) >= len(ours)
 
-    def _allows(self, trials: Sequence[FrozenTrial], step: Promote | Begin) -> bool:
+    def _allows(
+        self, trials: Sequence[FrozenTrial], step: Promote | Begin | None
+    ) -> bool:
         """Whether the budget gives this step, and all that is open, some depth.
 
         A small budget over many trials would train none. Where time is limited, the
@@ -176,11 +196,9 @@ class _Search:
             # A trial that is trained again has these in the storage already.
             if each.epoch > each.run.reached:
                 # Infinity is the worst there is to every pruner; NaN confuses some.
-                loss = each.metrics.val_loss
+                loss, worst = each.metrics.val_loss, self._store.sign * math.inf
                 finite = math.isfinite(loss + each.metrics.train_loss)
-                self._store.report(
-                    attempt.trial, loss if finite else math.inf, each.epoch
-                )
+                self._store.report(attempt.trial, loss if finite else worst, each.epoch)
         for each in heard:
             # What it had reported before an interruption was judged then: asked again,
             # a pruner would know of trials that have ended since.
@@ -191,7 +209,7 @@ class _Search:
         for attempt in self._open.values():
             if attempt.pausing:
                 # With the epoch: killed before its state is kept, it has all else.
-                so_far = attempt.attributes(self._engine, attempt.so_far())
+                so_far = attempt.attributes(self._engine.name, attempt.so_far())
                 told = {**so_far, "to_epoch": len(attempt.curve)}
                 self._store.note(attempt.trial, told)
         return [self._verdict(self._open[each.run.key]) for each in heard]
@@ -220,8 +238,12 @@ class _Search:
         elif attempt.stopped and epochs < run.max_epochs:
             state, stopped = TrialState.PRUNED, attempt.stopped
         elif epochs < run.max_epochs:
-            stopped = "no longer improving"
-        attributes = {**attempt.attributes(self._engine, fitted), "stopped": stopped}
+            tired = epochs - fitted.best_epoch >= run.patience
+            stopped = "no longer improving" if tired else "at its end"
+        attributes = {
+            **attempt.attributes(self._engine.name, fitted),
+            "stopped": stopped,
+        }
         loss, score = attributes["best_val_loss"], attributes["best_val_score"]
         complete = state == TrialState.COMPLETE
         self._store.finish(attempt.trial, state, attributes, loss if complete else None)
@@ -230,14 +252,14 @@ class _Search:
         if attempt.curves is not None:
             attempt.curves.close(loss, score, ok=True)
         self._failures = []
-        self._on_end(self._store.trials()[attempt.trial.number])
+        self._on_end(self._store.tally()[attempt.trial.number])
 
     def fail(self, run: Run, error: Exception) -> None:
         """Record a failure; too many in a row have a common cause."""
         attempt = self._open.pop(run.key)
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         attributes = {
-            **attempt.attributes(self._engine, attempt.so_far()),
+            **attempt.attributes(self._engine.name, attempt.so_far()),
             "error": reason,
             "traceback": "".join(traceback.format_exception(error)),
         }
@@ -245,7 +267,7 @@ class _Search:
         if attempt.curves is not None:
             attempt.curves.close(None, None, ok=False)
         self._failures.append(reason)
-        self._on_end(self._store.trials()[attempt.trial.number])
+        self._on_end(self._store.tally()[attempt.trial.number])
         if len(self._failures) >= _FAILURES_IN_A_ROW:
             raise StoppedError(
                 f"{len(self._failures)} trials in a row failed, the last with: "
@@ -284,7 +306,7 @@ class _Search:
 
     def _ration(self, heard: Sequence[Heard]) -> None:
         """Stop or pause those for whom the budget has no epoch left."""
-        trials = self._store.trials()
+        trials = self._store.tally()
         left = self._budget.epochs_left(trials, self._numbers())
         rounds = self._rounds_left(trials)
         for attempt in unpaid(self._open, heard, left, rounds):

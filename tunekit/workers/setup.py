@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tunekit.board import Board
 from tunekit.budget import Budget, final_seconds
-from tunekit.choosers import chooser
 from tunekit.config import Config
 from tunekit.data import Table, load
-from tunekit.search import pruner, sampler
+from tunekit.search import chooser, pruner, rungs_of, sampler
 from tunekit.space import Categorical, Range, Space, recipe_space
 from tunekit.store import Store
+from tunekit.tally import ended
 from tunekit.trial import Recipe
 
 if TYPE_CHECKING:
@@ -92,18 +92,18 @@ class Setup:
     def open(self) -> Store:
         """The study in its folder, with the sampler and pruner that options name."""
         config = self.config
-        return Store(
-            config.folder,
-            sampler(
-                config.sampler,
-                self.space,
-                defaults=Recipe().as_dict(),
-                seed=config.seed,
-                n_trials=config.n_trials,
-            ),
-            pruner(config.pruner, config.max_epochs),
-            chooser(config.pruner, config.max_epochs, config.n_trials),
+        rungs = rungs_of(config.pruner, config.max_epochs)
+        common: dict[str, Any] = {
+            "seed": config.seed,
+            "n_trials": config.n_trials,
+            "rungs": rungs,
+        }
+        proposes = sampler(
+            config.sampler, self.space, defaults=Recipe().as_dict(), **common
         )
+        decides = chooser(proposes, self.space, max_epochs=config.max_epochs, **common)
+        prunes = pruner(config.pruner, config.max_epochs)
+        return Store(config.folder, proposes, prunes, decides)
 
     def board(self) -> Board:
         """TensorBoard's files, described."""
@@ -139,11 +139,11 @@ class Setup:
         def seconds_left(trials: Sequence[FrozenTrial]) -> float:
             assert until is not None
             # Many trials: what the winner will take changes little from epoch to epoch.
-            ended = sum(trial.state.is_finished() for trial in trials)
-            if ended < _FEW_TRIALS or ended not in after:
+            known = ended(trials)
+            if known < _FEW_TRIALS or known not in after:
                 needed = final_seconds(trials, config.final_seeds, config.max_epochs)
-                after[ended] = min(needed, most)
-            return until - time.time() - after[ended]
+                after[known] = min(needed, most)
+            return until - time.time() - after[known]
 
         return Budget(
             n_trials=config.n_trials,

@@ -1,0 +1,109 @@
+"""A tally knows at every moment what counting anew would say."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from tunekit.budget import Budget, epochs_of
+from tunekit.history import history
+from tunekit.store import MemoryStore, Store
+
+SETTINGS = {"max_epochs": 9, "patience": 9, "seed": 0}
+
+
+@pytest.fixture(params=["memory", "folder"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "memory":
+        return MemoryStore("s", SETTINGS)
+    Store.create(tmp_path / "s", SETTINGS, {"fingerprint": "x", "source": "y"})
+    return Store(tmp_path / "s")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_says_what_counting_anew_says(store: Store, seed: int) -> None:
+    draw = random.Random(seed)
+    opened: list[optuna.Trial] = []
+    order, epoch = [], {}
+    for _ in range(120):
+        what = draw.random()
+        if not opened or what < 0.2:
+            trial = store.next_trial(
+                lambda trials, step: True, lambda trial: trial.suggest_float("x", 0, 1)
+            )
+            assert trial is not None
+            opened.append(trial)
+            epoch[trial.number] = 0
+        elif what < 0.8:
+            trial = draw.choice(opened)
+            epoch[trial.number] += 1
+            store.report(trial, draw.random(), epoch[trial.number])
+            order.append(trial._trial_id)
+        else:
+            trial = opened.pop(draw.randrange(len(opened)))
+            store.finish(trial, TrialState.PRUNED, {"best_val_loss": None})
+        tally, trials = store.tally(), store.trials()
+        assert [*tally] == trials
+        assert tally.epochs == sum(len(t.intermediate_values) for t in trials)
+        assert tally.epochs == epochs_of(trials)
+        running = [t.number for t in trials if t.state == TrialState.RUNNING]
+        assert [t.number for t in tally.opened] == running
+        budget = Budget(n_trials=100, epochs=200, max_epochs=9)
+        assert budget.may_start(tally) == budget.may_start(trials)
+        assert budget.epochs_left(tally, {0, 3}) == budget.epochs_left(trials, {0, 3})
+    assert store.order() == order
+
+
+def test_another_process_is_seen(tmp_path: Path) -> None:
+    Store.create(tmp_path / "s", SETTINGS, {"fingerprint": "x", "source": "y"})
+    ours, theirs = Store(tmp_path / "s"), Store(tmp_path / "s")
+    trial = theirs.next_trial(lambda trials, step: True, lambda trial: None)
+    assert trial is not None
+    assert len(ours.tally().opened) == 1
+    theirs.report(trial, 0.5, 1)
+    assert ours.tally().epochs == 1
+    theirs.finish(trial, TrialState.COMPLETE, {}, 0.5)
+    assert ours.tally().opened == []
+
+
+def test_in_memory_a_lease_is_held_until_it_is_released() -> None:
+    store = MemoryStore("s", SETTINGS)
+
+    def none(trials: object, step: object) -> bool:
+        return False
+
+    trial = store.next_trial(lambda trials, step: True, lambda trial: None)
+    assert trial is not None
+    assert store.next_trial(none, lambda trial: None) is None
+    store.release_all()
+    again = store.next_trial(none, lambda trial: None)
+    assert again is not None
+    assert again.number == trial.number
+
+
+@pytest.mark.parametrize(
+    ("maximize", "expected"),
+    [(False, [(1, 3.0), (3, 2.0), (5, 1.0)]), (True, [(1, 3.0), (2, 5.0), (4, 9.0)])],
+)
+def test_history_goes_by_the_order_of_the_work(
+    maximize: bool, expected: list[tuple[int, float]]
+) -> None:
+    study = optuna.create_study()
+    one, two = study.ask(), study.ask()
+    order = []
+    for trial, epoch, value in [
+        (one, 1, 3.0),
+        (two, 1, 5.0),
+        (one, 2, 2.0),
+        (two, 2, 9.0),
+        (one, 3, 1.0),
+        (two, 3, float("inf")),
+        (two, 4, 1.0),
+    ]:
+        trial.report(value, epoch)
+        order.append(trial._trial_id)
+    assert history(study.get_trials(), order, maximize=maximize) == expected

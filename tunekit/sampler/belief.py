@@ -1,0 +1,143 @@
+"""What to believe of a search after its history, and what to try next.
+
+Whoever could be trained now, a new configuration or a paused trial, is worth its
+*rate*: the improvement to be expected at the rung where that is most per epoch yet to
+be paid. So a new trial and a promotion are weighed on one scale, and a rung that says
+nothing is only a station on the way to one that does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tunekit.sampler.conditions import Conditions, learned
+from tunekit.sampler.cube import Floats
+from tunekit.sampler.history import History, progress
+from tunekit.sampler.region import Region, around
+from tunekit.surrogate import Observations, Surrogate, Warp, expected_improvement
+
+__all__ = ["Belief", "believe", "constants_of"]
+
+_ROWS = 400
+"""The most rows that a model is conditioned on: the best, and the latest."""
+
+
+@dataclass(frozen=True)
+class Belief:
+    """A model of a history.
+
+    Attributes:
+        history: What it was given.
+        model: The surrogate, given all that is known.
+        best: The lowest warped value seen.
+        promise: What each trial should come to at its end, in warped units, (T,).
+        region: Where the promising trials are.
+        conditions: Which hyperparameters count where.
+        rungs: The epochs at which trials are compared, ascending.
+    """
+
+    history: History
+    model: Surrogate
+    best: float
+    promise: Floats
+    region: Region
+    conditions: Conditions
+    rungs: tuple[int, ...]
+
+    def rates(self, points_MP: Floats, rungs: Sequence[int] | None = None) -> Floats:
+        """What new trials at these snapped points are worth an epoch, by rung, (H, M).
+
+        Args:
+            points_MP: Points of the cube.
+            rungs: The rungs that are looked at; all when None.
+        """
+        rungs = self.rungs if rungs is None else rungs
+        features = self.history.cube.features(self.conditions.masked(points_MP))
+        mean, deviation = self.model.predict(features, self._t(rungs))
+        gains = expected_improvement(mean, deviation, self.best)
+        return np.asarray(gains / np.array(rungs, dtype=float)[:, None])
+
+    def rates_of(self, trials_M: Sequence[int]) -> Floats:
+        """What it is worth an epoch that these trials go on, (M,).
+
+        Trials that were so bad so long ago that the model is not given them any more
+        are worth nothing: it would take them for trials whose luck is yet to be met.
+
+        Args:
+            trials_M: Indices of the history, each below the last rung.
+        """
+        chosen = np.array(trials_M, dtype=np.int64)
+        features = self.history.cube.features(self.history.points[chosen])
+        mean, deviation = self.model.predict(features, self._t(self.rungs), chosen)
+        gains = expected_improvement(mean, deviation, self.best)
+        ahead = np.array(self.rungs)[:, None] - self.history.epochs[chosen]
+        counts = (ahead > 0) & self.model.knows(chosen)
+        return np.asarray(np.where(counts, gains / np.maximum(ahead, 1), 0.0).max(0))
+
+    def _t(self, rungs: Sequence[int]) -> Floats:
+        return np.array([progress(rung, self.rungs[-1]) for rung in rungs])
+
+
+def constants_of(history: History) -> Floats:
+    """The constants of a model of this history; a function of it alone."""
+    model = Surrogate(history.cube.n_features)
+    model.fit(_observations(history))
+    return model.constants
+
+
+def believe(history: History, constants: Floats, rungs: Sequence[int]) -> Belief:
+    """What to believe after a history.
+
+    What runs on is taken to come to what is expected of it (Ginsbourger, Le Riche &
+    Carraro 2010), so that who asks meanwhile looks elsewhere.
+
+    Args:
+        history: What was recorded.
+        constants: Of the surrogate, from this history or an earlier part of it.
+        rungs: The epochs at which trials are compared, ascending.
+    """
+    cube, seen = history.cube, _observations(history)
+    lowest = float(seen.z.min())
+    if len(seen) > _ROWS:
+        best = np.argsort(seen.z, kind="stable")[: _ROWS // 2]
+        latest = np.arange(len(seen) - _ROWS // 2, len(seen))
+        seen = seen.rows(np.union1d(best, latest))
+    model = Surrogate(cube.n_features)
+    model.constants = constants
+    model.given(seen)
+    features = cube.features(history.points)
+    mean, _ = model.predict(features, np.ones(1), np.arange(len(history)))
+    promise = mean[0]
+    if len(history.pending):
+        model.given(_imagined(history, model, seen))
+    region = around(cube, history.points, promise)
+    conditions = learned(cube, history.points)
+    return Belief(history, model, lowest, promise, region, conditions, tuple(rungs))
+
+
+def _imagined(history: History, model: Surrogate, seen: Observations) -> Observations:
+    """What was seen, and what is expected of what runs on."""
+    n = len(history.pending)
+    waiting = history.cube.features(history.pending)
+    trial, t = history.pending_trial, history.pending_t
+    times, of_n = np.unique(t, return_inverse=True)
+    mean, _ = model.predict(waiting, times, trial)
+    new = len(history) + np.arange(n)
+    return Observations(
+        np.concatenate([seen.x, waiting]),
+        np.concatenate([seen.t, t]),
+        np.concatenate([seen.trial, np.where(trial < 0, new, trial)]),
+        np.concatenate([seen.z, mean[of_n, np.arange(n)]]),
+    )
+
+
+def _observations(history: History) -> Observations:
+    return Observations(
+        history.cube.features(history.points)[history.trial],
+        history.t,
+        history.trial,
+        Warp(history.values).of(history.values),
+    )

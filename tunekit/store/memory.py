@@ -1,0 +1,158 @@
+"""A study that is kept nowhere: the store of a folder, without the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from tunekit.rungs import Chooser
+from tunekit.store.checkpoints import Checkpoints
+from tunekit.store.journal import Journal
+from tunekit.store.leases import Leases
+from tunekit.store.store import Store
+from tunekit.trial import State
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore(Store):
+    """One study in the memory of one process; see :class:`tunekit.store.Store`.
+
+    Attributes:
+        settings: What ``study.toml`` would say.
+        study: The Optuna study.
+
+    Example:
+        >>> store = MemoryStore("toy", {"max_epochs": 3, "patience": 3, "seed": 0})
+        >>> trial = store.next_trial(lambda trials, step: True, lambda trial: None)
+        >>> store.report(trial, 0.5, epoch=1)
+        >>> store.tally().epochs
+        1
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        sampler: optuna.samplers.BaseSampler | None = None,
+        pruner: optuna.pruners.BasePruner | None = None,
+        chooser: Callable[[optuna.Study], Chooser] | None = None,
+    ) -> None:
+        storage = _Storage()
+        self._storage, self._journal = storage, _Unwritten(storage.changed)
+        self._leases, self._checkpoints = _Leases(), _Checkpoints()
+        self._order = storage.order
+        self._open(Path(name), settings, sampler, pruner, chooser)
+
+    def order(self) -> list[int]:
+        """For each recorded epoch, in the order of the work, the id of its trial."""
+        return [*self._order]
+
+
+class _Leases(Leases):
+    """What this process trains."""
+
+    def __init__(self) -> None:
+        self.asking: AbstractContextManager[Any] = nullcontext()
+        self._taken: set[int] = set()
+
+    def take(self, number: int) -> bool:
+        if number in self._taken:
+            return False
+        self._taken.add(number)
+        return True
+
+    def release(self, number: int) -> None:
+        self._taken.discard(number)
+
+    def release_all(self) -> None:
+        self._taken.clear()
+
+
+class _Checkpoints(Checkpoints):
+    """States of paused trials; of each the latest, since nothing is ever torn."""
+
+    def __init__(self) -> None:
+        self._states: dict[int, State] = {}
+
+    def write(self, number: int, state: State) -> None:
+        self._states[number] = state
+
+    def read(self, chain: Sequence[int], reached: int) -> State | None:
+        return next((self._states[n] for n in chain[::-1] if n in self._states), None)
+
+    def replace(self, number: int, epoch: float = 0) -> None:
+        self._states.pop(number, None)
+
+    def clear(self) -> None:
+        pass
+
+    def keep(self, numbers: Collection[int]) -> None:
+        self._states = {n: s for n, s in self._states.items() if n in numbers}
+
+    def keep_weights(
+        self, number: int, weights: Mapping[str, Any], trials: Sequence[FrozenTrial]
+    ) -> None:
+        pass
+
+
+class _Unwritten(Journal):
+    """A journal of what needs none: nothing is ever broken, nothing is left to do."""
+
+    def __init__(self, changed: set[int]) -> None:
+        self.changed = changed
+
+    @property
+    def broken(self) -> bool:
+        return False
+
+    def check(self) -> None:
+        pass
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        yield
+
+
+class _Storage(InMemoryStorage):
+    """Optuna's, which also notes the trials that have changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed: set[int] = set()
+        self.order: list[int] = []
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: optuna.distributions.BaseDistribution,
+    ) -> None:
+        self.changed.add(trial_id)
+        super().set_trial_param(
+            trial_id, param_name, param_value_internal, distribution
+        )
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        self.changed.add(trial_id)
+        return bool(super().set_trial_state_values(trial_id, state, values))
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        self.changed.add(trial_id)
+        self.order.append(trial_id)
+        super().set_trial_intermediate_value(trial_id, step, intermediate_value)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self.changed.add(trial_id)
+        super().set_trial_user_attr(trial_id, key, value)

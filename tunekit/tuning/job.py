@@ -1,0 +1,232 @@
+"""One call that searches the hyperparameters of anybody's own training loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+
+from tunekit.budget import Budget
+from tunekit.closing import trials_frame
+from tunekit.errors import ConfigError
+from tunekit.history import history
+from tunekit.interrupt import Interrupted, listening
+from tunekit.iterables import IterableEngine
+from tunekit.store import MemoryStore, Store, check_same, settings_of
+from tunekit.tally import as_one
+from tunekit.tuning.candidates import Chosen, OwnSpace
+from tunekit.tuning.options import Options
+from tunekit.tuning.result import TuneResult
+from tunekit.workers import end_paused, work
+
+if TYPE_CHECKING:
+    from tunekit.space import Scale
+
+__all__ = ["tune"]
+
+_POLL_SECONDS = 0.2
+_DESCRIBED = {"fingerprint": "make", "source": "what make returns"}
+"""What stands in the place of a table's split."""
+
+
+def tune(
+    make: Callable[[Any], Iterable[float]],
+    space: Mapping[str, Scale] | Callable[[Any], Any],
+    *,
+    data: None = None,
+    monitor: str = "val_loss",
+    direction: str = "minimize",
+    max_epochs: int,
+    n_trials: int | None = None,
+    budget_epochs: int | None = None,
+    timeout: float | str | None = None,
+    sampler: str | BaseSampler | None = None,
+    pruner: str | BasePruner | None = None,
+    enqueue: Sequence[Mapping[str, Any]] | None = None,
+    trainer: None = None,
+    in_flight: int = 1,
+    seed: int = 0,
+    out: str | Path | None = None,
+    name: str | None = None,
+) -> TuneResult:
+    """Search the hyperparameters of a training loop.
+
+    Args:
+        make: Called with the parameters (human units: momentum, not its gap to one);
+            returns any iterable of floats, such as a generator that yields the
+            validation loss after each epoch. It is closed where training ends early.
+        space: A dict of name to scale, or a function ``trial -> params`` that calls
+            ``trial.suggest_float`` and the like, or ``.suggest(trial, name)`` of a
+            scale; such a function is called a few times beforehand, to know it.
+        data: None; an iterable brings its own.
+        monitor: What the values are called; an iterable gives no others.
+        direction: ``minimize`` or ``maximize``.
+        max_epochs: The longest that one trial trains; no more values are asked for.
+        n_trials: The budget in trials. At least one of three budgets is needed; of
+            several, whichever ends first ends the search. Where trials are paused and
+            promoted and ``budget_epochs`` is None, all of them together train for a
+            quarter of their ``max_epochs``, but at least once to the end.
+        budget_epochs: The budget in epochs of all trials together: one value is one
+            epoch. It is never exceeded.
+        timeout: The budget of wall time, in seconds, or text such as ``10m``; over all
+            calls that go on with one study.
+        sampler: A name (coarse-to-fine, random, tpe, gp, qmc, cmaes, grid) or any
+            Optuna sampler; coarse-to-fine when None.
+        pruner: A name (promote, none, median, halving, hyperband) or any Optuna pruner;
+            promote when None: trials are paused, and the most promising go on.
+        enqueue: Configurations to try first, in human units; what one leaves out, the
+            sampler gives.
+        trainer: None; an iterable brings its own.
+        in_flight: Trials that are open at once; each gives one value in turn.
+        seed: Decides all that is drawn.
+        out: Keep everything in the folder ``out/name``, so that the same call goes on
+            with what was stopped, and returns at once what is finished. A trial that
+            was stopped is run again to where it was, which counts once. In memory
+            alone when None.
+        name: The study's name; ``study`` when None.
+
+    Raises:
+        ConfigError: An option that cannot be used; or ``make`` returns no iterable.
+        SpaceError: A space, or an enqueued configuration, that cannot be used.
+        ResumeError: The folder holds another study.
+        StoppedError: Five trials in a row failed, or the folder cannot be written.
+        KeyboardInterrupt: After Ctrl-C; with ``out``, the same call goes on.
+
+    Example:
+        >>> from tunekit import LogUniform
+        >>> def make(params):
+        ...     x = 4.0
+        ...     for epoch in range(20):
+        ...         x -= params["lr"] * 2 * x
+        ...         yield x * x
+        >>> space = {"lr": LogUniform(1e-3, 1.0)}
+        >>> result = tune(make, space, max_epochs=20, n_trials=9)
+        >>> result.best_value < 0.1, len(result.trials), sorted(result.best_params)
+        (True, 9, ['lr'])
+    """
+    began = time.time()
+    if not callable(make):
+        raise ConfigError(f"make must be a function of params, got {make!r}")
+    for what, given in (("data", data), ("trainer", trainer)):
+        if given is not None:
+            raise ConfigError(
+                f"{what} must be None, got {type(given).__name__}: make returns an "
+                "iterable of floats, which brings its own"
+            )
+    options = Options(
+        direction=direction,
+        max_epochs=max_epochs,
+        n_trials=n_trials,
+        budget_epochs=budget_epochs,
+        timeout=timeout,  # type: ignore[arg-type]  # made a number there
+        sampler=sampler,  # type: ignore[arg-type]  # made a name there
+        pruner=pruner,  # type: ignore[arg-type]
+        enqueue=() if enqueue is None else enqueue,
+        in_flight=in_flight,
+        seed=seed,
+        name="study" if name is None else name,
+    )
+    own = OwnSpace(space, options.seed)
+    folder = None if out is None else Path(out) / options.name
+    store, finished = _open(options, own, folder)
+    if not finished:
+        try:
+            with listening():
+                _search(store, make, own, options, began)
+        except Interrupted as stop:
+            raise KeyboardInterrupt(str(stop)) from None
+    order = history(store.trials(), store.order(), maximize=options.maximize)
+    return TuneResult(store.study, _frame(store), order, folder)
+
+
+def _open(options: Options, own: OwnSpace, folder: Path | None) -> tuple[Store, bool]:
+    """The study, new or begun before, and whether it has its result already."""
+    settings = options.as_settings(own)
+    sampler, pruner = options.build_sampler(own), options.build_pruner()
+    chooser = options.build_chooser(sampler, own)
+    if folder is None:
+        return MemoryStore(options.name, settings, sampler, pruner, chooser), False
+    before = None
+    if Store.exists(folder):
+        check_same(folder, settings, _DESCRIBED)
+        before = settings_of(folder)
+    else:
+        Store.create(folder, settings, _DESCRIBED)
+    store = Store(folder, sampler, pruner, chooser)
+    if before is not None and _is_finished(store, before, options):
+        return store, True
+    store.extend(settings)
+    store.study.set_user_attr("finished", False)
+    return store, False
+
+
+def _is_finished(store: Store, before: Mapping[str, Any], options: Options) -> bool:
+    """Whether the folder already holds the result of this budget."""
+    tally = store.tally()
+    if not store.study.user_attrs.get("finished") or tally.opened or tally.paused:
+        return False
+    if store.next_step(_budget(options, None).allows) is None:
+        return True
+    old, new = before.get("timeout"), options.timeout
+    return old is not None and new is not None and new <= old
+
+
+def _search(
+    store: Store,
+    make: Callable[[Any], Iterable[float]],
+    own: OwnSpace,
+    options: Options,
+    began: float,
+) -> None:
+    """Train until the budget is spent."""
+    spent: float = store.study.user_attrs.get("seconds", 0.0)
+    until = None if options.timeout is None else began + options.timeout - spent
+
+    budget = _budget(options, until)
+
+    def made(chosen: Chosen) -> Iterable[float]:
+        return make(chosen.params)
+
+    engine = IterableEngine(made, maximize=options.maximize)
+    try:
+        while True:
+            work(store, engine, own, budget, in_flight=options.in_flight)
+            if not store.tally().opened:
+                break
+            # Beside another process on this study: what that one still trains.
+            time.sleep(_POLL_SECONDS)
+        end_paused(store, own, engine.name)
+        store.study.set_user_attr("finished", True)
+    finally:
+        engine.close()
+        total = round(spent + time.time() - began, 3)
+        store.release_all()
+        store.study.set_user_attr("seconds", total)
+
+
+def _budget(options: Options, until: float | None) -> Budget:
+    """What the search may spend, until a Unix time if there is one."""
+
+    def seconds_left(trials: Sequence[Any]) -> float:
+        assert until is not None
+        return until - time.time()
+
+    return Budget(
+        n_trials=options.n_trials,
+        epochs=options.epochs,
+        seconds_left=None if until is None else seconds_left,
+        max_epochs=options.max_epochs,
+    )
+
+
+def _frame(store: Store) -> pd.DataFrame:
+    frame = trials_frame(as_one(store.tally()))
+    if frame.empty:
+        columns = ["number", "state", "value", "epochs", "seconds"]
+        return pd.DataFrame(columns=columns)
+    return frame

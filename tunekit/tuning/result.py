@@ -1,0 +1,67 @@
+"""What a search of anybody's own training loop came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunekit.budget import best_of
+from tunekit.errors import StoppedError
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+    from optuna.trial import FrozenTrial
+
+__all__ = ["TuneResult"]
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a search came to.
+
+    Attributes:
+        study: The Optuna study.
+        trials: One row a trial: number, state, value (the best of its epochs), epochs,
+            seconds, and one column per hyperparameter.
+        history: (epochs spent in all, best value so far), one pair an improvement.
+        folder: Where it is kept; None when only in memory.
+    """
+
+    study: optuna.Study
+    trials: pd.DataFrame
+    history: list[tuple[int, float]]
+    folder: Path | None
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """The best trial's hyperparameters, as people read them.
+
+        Raises:
+            StoppedError: If no trial had a finite value.
+        """
+        params: dict[str, Any] = self._best.user_attrs["params"]
+        return dict(params)
+
+    @property
+    def best_value(self) -> float:
+        """The best value of any trial at any epoch, in any state.
+
+        Raises:
+            StoppedError: If no trial had a finite value.
+        """
+        return float(self._best.user_attrs["best_val_loss"])
+
+    @property
+    def _best(self) -> FrozenTrial:
+        trials = self.study.get_trials(deepcopy=False)
+        best = best_of(trials, maximize=self.study.direction.name == "MAXIMIZE")
+        if best is not None:
+            return best
+        errors = [t.user_attrs["error"] for t in trials if "error" in t.user_attrs]
+        last = f", the last error: {errors[-1]}" if errors else ""
+        raise StoppedError(
+            "a best trial needs at least one finite value, and none of "
+            f"{len(trials)} trials had one{last}; mend that or raise the budget"
+        )
