@@ -107,3 +107,22 @@ def test_history_goes_by_the_order_of_the_work(
         trial.report(value, epoch)
         order.append(trial._trial_id)
     assert history(study.get_trials(), order, maximize=maximize) == expected
+
+
+def test_trials_that_wait_in_the_queue_are_begun_first(tmp_path: Path) -> None:
+    Store.create(tmp_path / "s", SETTINGS, {"fingerprint": "x", "source": "y"})
+    store = Store(tmp_path / "s")
+
+    def begin() -> float:
+        trial = store.next_trial(
+            lambda trials, step: True, lambda trial: trial.suggest_float("x", 0, 1)
+        )
+        assert trial is not None
+        return float(trial.params["x"])
+
+    begin()
+    store.study.enqueue_trial({"x": 0.125})
+    store.study.enqueue_trial({"x": 0.25})
+    assert [begin(), begin()] == [0.125, 0.25]
+    assert begin() not in (0.125, 0.25)
+    assert [t.params["x"] for t in Store(tmp_path / "s").trials()][1:3] == [0.125, 0.25]

@@ -21,7 +21,7 @@ from typing import Any
 
 import optuna
 import tomli_w
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -36,6 +36,7 @@ from tunekit.store.journal import Journal, quiet_optuna
 from tunekit.store.leases import Leases
 from tunekit.store.revived import continued, revived
 from tunekit.store.same import settings_of
+from tunekit.store.storage import Storage
 from tunekit.tally import Tally, as_one
 from tunekit.trial import State
 
@@ -75,7 +76,7 @@ class Store:
             ResumeError: If it holds no study.
         """
         settings, journal = settings_of(folder), Journal(folder)
-        self._journal, self._storage = journal, JournalStorage(journal)
+        self._journal, self._storage = journal, Storage(journal)
         self._leases = Leases(folder / "leases")
         self._checkpoints = Checkpoints(folder / "checkpoints")
         self._open(folder, settings, sampler, pruner, chooser)
