@@ -230,6 +230,8 @@ OTHER = {
     "sampler": "random",
     "pruner": "none",
     "seed": 1,
+    "direction": "maximize",
+    "enqueue": ["{}"],
 }
 
 
@@ -238,7 +240,7 @@ def test_another_search_is_refused(folder: Path, name: str) -> None:
     assert set(OTHER) == set(DEFINING)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     with pytest.raises(ResumeError) as caught:
-        check_same(folder, settings(**{name: OTHER[name]}), DATA)
+        check_same(folder, {**settings(), name: OTHER[name]}, DATA)
     line = str(caught.value)
     assert "\n" not in line
     assert line.startswith(f'the study "s" was made with {name.replace("_", "-")} ')
