@@ -223,6 +223,15 @@ def test_several_progresses_are_as_one_after_the_other():
         np.testing.assert_allclose(one, (mean[h], deviation[h]), rtol=1e-5, atol=1e-6)
 
 
+def test_the_mean_alone_is_the_same():
+    model = believing(curves(9, 2, 3))
+    x = np.random.default_rng(5).random((7, 2))
+    trial = np.array([0, 3, 8, 50, 51, -1, 2])
+    for t in (0.1, 1.0):
+        mean, _ = at(model, x, t, trial)
+        np.testing.assert_allclose(model.mean(x, t, trial), mean, atol=1e-3)
+
+
 def test_half_the_precision_is_near_enough():
     """Against the textbook's formula in double precision."""
     seen = curves(40, 3, 3)

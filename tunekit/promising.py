@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from tunekit.paused import may_go_on, reached
+from tunekit.paused import is_paused, may_go_on, reached
 from tunekit.rungs import Begin, Promote, next_rung
 from tunekit.sampler import CoarseToFineSampler
 from tunekit.sampler.history import History
@@ -44,8 +44,7 @@ class Promising:
         n_trials: int | None = None,
         n_first: int = 0,
     ) -> None:
-        self.begin = Begin(rungs[0])
-        self._n_first = n_first
+        self.begin, self._n_first = Begin(rungs[0]), n_first
         self._study, self._sampler = study, sampler
         self._rungs, self._n_trials = tuple(rungs), n_trials
 
@@ -75,12 +74,14 @@ class Promising:
 
     def surplus(self, trials: Sequence[FrozenTrial]) -> list[int]:
         """The least promising of the paused trials, if there are too many."""
-        if sum(may_go_on(t, self._rungs[-1]) for t in trials) <= 1.2 * _MOST_PAUSED:
+        # Those of a search that has ended are over, and cannot be ended again.
+        paused = [trial for trial in trials if is_paused(trial, self._rungs[-1])]
+        if len(paused) <= 1.2 * _MOST_PAUSED:
             return []
         history = self._history(trials)
         if history is None or self._sampler.starting(history):
             return []
-        waiting = self._waiting(trials, history)
+        waiting = self._waiting(paused, history)
         rates = self._sampler.belief(self._study, history).rates_of(waiting)
         worst = np.argsort(-rates, kind="stable")[_MOST_PAUSED:]
         return sorted(int(history.numbers[waiting[each]]) for each in worst)
@@ -93,7 +94,7 @@ class Promising:
         return self._sampler.reader(self._study, space).read(trials)
 
     def _waiting(self, trials: Sequence[FrozenTrial], history: History) -> list[int]:
-        """Indices, in the history, of the trials that could be promoted."""
+        """Indices, in the history, of those of the trials that could be promoted."""
         last = self._rungs[-1]
-        paused = {t.number for t in trials if may_go_on(t, last) and reached(t) < last}
-        return [i for i, number in enumerate(history.numbers) if int(number) in paused]
+        numbers = [t.number for t in trials if may_go_on(t, last) and reached(t) < last]
+        return [int(i) for i in np.flatnonzero(np.isin(history.numbers, numbers))]

@@ -22,7 +22,10 @@ Shapes: N observations, D features, M queries.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +36,9 @@ __all__ = ["Observations", "Surrogate", "Warp", "expected_improvement"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Floats32 = NDArray[np.float32]
 
-_ROOT5 = np.sqrt(5.0)
+_ROOT5 = math.sqrt(5.0)
 _JITTER = 1e-6
 _PRIORS = {
     "length of t": (0.5, 0.7),
@@ -194,6 +198,7 @@ class Surrogate:
         )
         self._whitening = np.ascontiguousarray(inverse.T, dtype=np.float32)
         self._whitened = (inverse @ seen.z).astype(np.float32)
+        self._weights = inverse.T @ (inverse @ seen.z)
 
     def knows(self, trial_M: Ints) -> NDArray[np.bool_]:
         """Whether anything of each of these trials is given."""
@@ -216,26 +221,33 @@ class Surrogate:
             Two arrays (H, M), in warped units, without noise.
         """
         trial_M = np.full(len(x_MD), -1) if trial_M is None else trial_M
-        seen, known = self._seen, np.flatnonzero(trial_M >= 0)
-        k_x, _ = _matern(_squares(x_MD / self.lengths, seen.x / self.lengths))
-        same = trial_M[known, None] == seen.trial
         s_m, s_b, s_a, c_0, c_1 = np.exp(self.constants[self._d + 1 : -1])
-        k_x = k_x.astype(np.float32)
-        blocks = []
-        for t in t_H:
-            k_t = np.exp(-0.5 * ((t - seen.t) / self._length_t) ** 2)
-            k = k_x * (s_b + s_a * k_t).astype(np.float32)
-            k += (s_m * k_t).astype(np.float32)
-            k[known] += (same * (c_0 + c_1 * k_t)).astype(np.float32)
-            blocks.append(k)
         # What takes the time: in half the precision, which a deviation can bear.
-        k = np.concatenate(blocks)
-        v = k @ self._whitening
+        v = np.concatenate([*self._between(x_MD, t_H, trial_M)]) @ self._whitening
         prior = s_m + s_b + s_a + np.where(trial_M >= 0, c_0 + c_1, 0.0)
         shape = len(t_H), len(x_MD)
         variance = prior - np.einsum("mn,mn->m", v, v).reshape(shape)
         mean = (v @ self._whitened).reshape(shape)
         return mean.astype(float), np.sqrt(np.maximum(variance, 1e-9))
+
+    def mean(self, x_MD: Floats, t: float, trial_M: Ints) -> Floats:
+        """As :meth:`predict` has it, at one progress, (M,); where M is large."""
+        (k,) = self._between(x_MD, np.array([t]), trial_M)
+        return np.asarray(k @ self._weights)
+
+    def _between(self, x_MD: Floats, t_H: Floats, trial_M: Ints) -> Iterator[Floats32]:
+        """Covariances with what is known, (M, N), for each progress."""
+        seen, known = self._seen, np.flatnonzero(trial_M >= 0)
+        squares = _squares(x_MD / self.lengths, seen.x / self.lengths)
+        k_x, _ = _matern(squares.astype(np.float32))
+        same = trial_M[known, None] == seen.trial
+        s_m, s_b, s_a, c_0, c_1 = np.exp(self.constants[self._d + 1 : -1])
+        for t in t_H:
+            k_t = np.exp(-0.5 * ((t - seen.t) / self._length_t) ** 2)
+            k = k_x * (s_b + s_a * k_t).astype(np.float32)
+            k += (s_m * k_t).astype(np.float32)
+            k[known] += same * (c_0 + c_1 * k_t).astype(np.float32)
+            yield k
 
     @property
     def _noise(self) -> float:
@@ -304,7 +316,7 @@ def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats
     return np.asarray(deviation * (u * ndtr(u) + density))
 
 
-def _matern(squares: Floats) -> tuple[Floats, Floats]:
+def _matern(squares: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Matérn 5/2 of squared distances, and minus twice its slope in them."""
     r = np.sqrt(squares)
     decay = np.exp(-_ROOT5 * r)

@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunekit.sampler.belief import Belief, believe, constants_of
 from tunekit.sampler.cube import Cube
-from tunekit.sampler.history import History, Reader
+from tunekit.sampler.history import History
+from tunekit.sampler.reader import Reader
 from tunekit.surrogate import Surrogate, Warp, expected_improvement
 
 Floats = NDArray[np.float64]
@@ -218,7 +219,8 @@ def test_two_that_begin_are_two_trials() -> None:
     trials = paused(10)
     begun = [trial(10 + i, {"x": 0.5, "y": 0.5}, to_epoch=9) for i in range(2)]
     model = believed([*trials, *begun]).model
-    assert model._seen.trial[-2:].tolist() == [10, 11]
+    assert model._seen.trial[-4:].tolist() == [10, 11, 10, 11]
+    np.testing.assert_allclose(model._seen.t[-4:], [2 / 3, 2 / 3, 1, 1])
 
 
 # --- What is remembered -------------------------------------------------------------

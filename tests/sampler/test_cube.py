@@ -265,3 +265,27 @@ def test_no_points_and_no_axes_have_shapes_too():
     assert empty.snapped(np.zeros((3, 0))).shape == (3, 0)
     assert empty.features(np.zeros((3, 0))).shape == (3, 0)
     assert empty.n_features == 0
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        FloatDistribution(-1.0, 2.0),
+        FloatDistribution(0.0, 1.0, step=0.1),
+        FloatDistribution(1e-3, 1.0, log=True),
+        IntDistribution(3, 9, step=2),
+        IntDistribution(1, 512, log=True),
+        IntDistribution(5, 5),
+        CategoricalDistribution(["a", None, True]),
+    ],
+    ids=str,
+)
+def test_many_places_are_snapped_as_one_is(distribution):
+    axis = Axis(distribution)
+    shares = np.concatenate([[-0.1, 0.0, 0.5, 1.0, 1.1], np.linspace(0, 1, 999)])
+    expected = [axis.unit(axis.value(share)) for share in shares]
+    found = axis.snapped(shares)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(axis.snapped(found), found)
+    assert len(np.unique(found)) == len(np.unique(expected)) or not axis.step
+    np.testing.assert_array_equal(axis.snapped(np.array([np.nan])), [np.nan])

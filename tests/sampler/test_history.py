@@ -12,7 +12,8 @@ from optuna.distributions import (
 from optuna.trial import TrialState, create_trial
 
 from tunekit.sampler.cube import Cube
-from tunekit.sampler.history import History, Reader, progress, union_space
+from tunekit.sampler.history import History, progress, union_space
+from tunekit.sampler.reader import Reader
 
 SPACE = {
     "x": FloatDistribution(0.0, 1.0),
@@ -305,60 +306,6 @@ def test_of_a_chain_the_last_one_stands_for_all():
     assert found.numbers.tolist() == [1, 3]
     assert steps(found, 9) == [1, 1, 3]
     assert found.pending_trial.tolist() == [1]
-
-
-# --- Reading again ------------------------------------------------------------------
-
-
-def same(one, two):
-    for name in History.__dataclass_fields__:
-        a, b = getattr(one, name), getattr(two, name)
-        if isinstance(a, np.ndarray):
-            assert a.dtype == b.dtype, name
-            np.testing.assert_array_equal(a, b, name)
-    assert (one.horizon, one.key) == (two.horizon, two.key)
-
-
-@pytest.mark.parametrize("last", [None, 27])
-@pytest.mark.parametrize("seed", range(5))
-def test_reading_again_is_reading_anew(last, seed):
-    """While trials begin, are paused, promoted, continued and end, in any order."""
-    rng = np.random.default_rng(seed)
-    states = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
-    reader = Reader(CUBE, maximize=False, last=last)
-    trials = []
-    for _ in range(120):
-        running = [t for t in trials if t.state == TrialState.RUNNING]
-        what = rng.integers(5)
-        number = len(trials)
-        if not running or what == 0:
-            params = PARAMS | {"x": rng.random(), "n": int(rng.integers(1, 5))}
-            attributes = {"to_epoch": 1} if rng.random() < 0.7 else {}
-            some = {k: v for k, v in params.items() if rng.random() < 0.9}
-            trials.append(trial(number, params=some, **attributes))
-        elif what == 1:
-            chosen = running[rng.integers(len(running))]
-            chosen.state = states[rng.integers(3)]
-            if chosen.state == TrialState.COMPLETE:
-                chosen.value = float(rng.normal())
-            elif rng.random() < 0.5:
-                params, reports = chosen.params, chosen.intermediate_values
-                trials.append(
-                    trial(number, params=params, curve=reports, continues=chosen.number)
-                )
-        elif what == 2:
-            chosen = running[rng.integers(len(running))]
-            chosen.user_attrs["to_epoch"] = int(rng.choice([1, 3, 5, 9, 27]))
-        else:
-            chosen = running[rng.integers(len(running))]
-            epoch = max(chosen.intermediate_values, default=0)
-            for step in range(epoch + 1, min(28, epoch + 1 + rng.integers(4))):
-                chosen.intermediate_values[step] = float(rng.normal())
-        but = int(rng.integers(len(trials))) if rng.random() < 0.2 else FREE
-        again = reader.read(trials, but)
-        same(again, Reader(CUBE, maximize=False, last=last).read(trials, but))
-    assert len(again) > 5
-    assert len(again.values) > len(again)
 
 
 def test_nothing_has_a_history_too():

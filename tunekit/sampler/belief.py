@@ -109,8 +109,7 @@ def believe(history: History, constants: Floats, rungs: Sequence[int]) -> Belief
     model.constants = constants
     model.given(seen)
     features = cube.features(history.points)
-    mean, _ = model.predict(features, np.ones(1), np.arange(len(history)))
-    promise = mean[0]
+    promise = model.mean(features, 1.0, np.arange(len(history)))
     if len(history.pending):
         model.given(_imagined(history, model, seen))
     region = around(cube, history.points, promise)
@@ -119,18 +118,25 @@ def believe(history: History, constants: Floats, rungs: Sequence[int]) -> Belief
 
 
 def _imagined(history: History, model: Surrogate, seen: Observations) -> Observations:
-    """What was seen, and what is expected of what runs on."""
+    """What was seen, and what is expected of what runs on: there, and at its end.
+
+    At a first rung little is learned of the end, for which it began: who asks next
+    would begin the same again.
+    """
     n = len(history.pending)
     waiting = history.cube.features(history.pending)
     trial, t = history.pending_trial, history.pending_t
-    times, of_n = np.unique(t, return_inverse=True)
+    times, of_n = np.unique(np.append(t, 1.0), return_inverse=True)
     mean, _ = model.predict(waiting, times, trial)
-    new = len(history) + np.arange(n)
+    named = np.where(trial < 0, len(history) + np.arange(n), trial)
+    on_the_way = np.flatnonzero(t < 1.0)
+    which = np.concatenate([np.arange(n), on_the_way])
+    when = np.concatenate([of_n[:n], np.full(len(on_the_way), of_n[n])])
     return Observations(
-        np.concatenate([seen.x, waiting]),
-        np.concatenate([seen.t, t]),
-        np.concatenate([seen.trial, np.where(trial < 0, new, trial)]),
-        np.concatenate([seen.z, mean[of_n, np.arange(n)]]),
+        np.concatenate([seen.x, waiting[which]]),
+        np.concatenate([seen.t, times[when]]),
+        np.concatenate([seen.trial, named[which]]),
+        np.concatenate([seen.z, mean[when, which]]),
     )
 
 

@@ -6,9 +6,11 @@ are clipped to the space, not turned back from its sides, and some leap to an en
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from tunekit.sampler.belief import Belief
 from tunekit.sampler.cube import Floats
@@ -21,6 +23,10 @@ _PROMISING = 5
 """Trials around which candidates are drawn."""
 _ROUNDS, _MOVED, _MOVES = 4, 12, 150
 """How often the best candidates are moved, how many of them, and moves in all."""
+_APART = 0.005
+"""What is nearer than this to a trial, on every axis, is that trial again."""
+_AGAIN = 1e-9
+"""What it is worth to begin a trial again; where all have been tried, the best is."""
 _LEAPS = 0.1
 """Share of a move's coordinates that leap to an end, to another choice or anywhere."""
 
@@ -48,7 +54,8 @@ def propose(belief: Belief, rng: np.random.Generator) -> Proposal:
             ]
         )
     )
-    rates_HN = belief.rates(points)
+    worth = _Worth(belief)
+    rates_HN = worth.rates(points)
     rates = rates_HN.max(0)
     order = np.argsort(-rates, kind="stable")[:_MOVED]
     # Where they are best, others will be: a move is judged at those rungs alone.
@@ -58,11 +65,33 @@ def propose(belief: Belief, rng: np.random.Generator) -> Proposal:
         sizes = widest * np.exp(rng.uniform(-2.0, 0.0, (_MOVES, 1)))
         more = cube.snapped(_moved(points[order], sizes, rng))
         points = np.concatenate([points[order], more])
-        rates = np.concatenate([rates[order], belief.rates(more, at).max(0)])
+        rates = np.concatenate([rates[order], worth.rates(more, at).max(0)])
         order = np.argsort(-rates, kind="stable")[:_MOVED]
     chosen = int(np.argmax(rates))
     masked = belief.conditions.masked(points[chosen : chosen + 1])[0]
     return Proposal(masked, float(rates[chosen]))
+
+
+class _Worth:
+    """Rates of candidates; next to nothing for a trial that there is already.
+
+    Promotions tell more of that one. Noise would make it look worth another look, and
+    an end of a range is met exactly again and again.
+    """
+
+    def __init__(self, belief: Belief) -> None:
+        known = belief.history
+        self._belief = belief
+        points = np.concatenate([known.points, known.pending])
+        self._tried = cKDTree(known.cube.features(points))
+
+    def rates(self, points_NP: Floats, rungs: Sequence[int] | None = None) -> Floats:
+        """By rung, (H, N)."""
+        masked = self._belief.conditions.masked(points_NP)
+        features = self._belief.history.cube.features(masked)
+        far, _ = self._tried.query(features, p=np.inf, distance_upper_bound=_APART)
+        again = np.where(np.isfinite(far), _AGAIN, 1.0)
+        return np.asarray(self._belief.rates(points_NP, rungs) * again)
 
 
 def _moved(centres_CP: Floats, sizes_N1: Floats, rng: np.random.Generator) -> Floats:

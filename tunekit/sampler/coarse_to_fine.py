@@ -15,8 +15,9 @@ from scipy.stats import qmc
 from tunekit.sampler.belief import Belief
 from tunekit.sampler.candidates import Proposal, propose
 from tunekit.sampler.cube import Axis, Cube, Floats
-from tunekit.sampler.history import History, Reader, union_space
-from tunekit.sampler.memory import Memory
+from tunekit.sampler.history import History, union_space
+from tunekit.sampler.memory import Memory, view_of
+from tunekit.sampler.reader import Reader
 
 __all__ = ["CoarseToFineSampler"]
 
@@ -69,7 +70,9 @@ class CoarseToFineSampler(BaseSampler):
         self._seed = int(drawn) if seed is None else seed
         self._n_startup, self._explore = n_startup_trials, explore
         self._space, self._rungs = space, tuple(rungs) if rungs else None
-        self._memory: tuple[str, Memory] | None = None
+        # The latest of each: looked up by what they are of, never changed in place, as
+        # several threads may ask.
+        self._memory: tuple[Any, Memory] | None = None
         self._reader: tuple[Any, Reader] | None = None
         self._proposed: tuple[Any, Proposal] | None = None
 
@@ -130,11 +133,13 @@ class CoarseToFineSampler(BaseSampler):
     ) -> Reader:
         """What reads the trials of a study in a space."""
         maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
-        key = study.study_name, maximize, tuple(space.items())
-        if self._reader is None or self._reader[0] != key:
+        key = view_of(study), maximize, tuple(space.items())
+        latest = self._reader
+        if latest is None or latest[0] != key:
             last = self._rungs[-1] if self._rungs else None
-            self._reader = key, Reader(Cube(space), maximize=maximize, last=last)
-        return self._reader[1]
+            latest = key, Reader(Cube(space), maximize=maximize, last=last)
+            self._reader = latest
+        return latest[1]
 
     def starting(self, history: History) -> bool:
         """Whether it is too early for a model."""
@@ -144,18 +149,19 @@ class CoarseToFineSampler(BaseSampler):
 
     def belief(self, study: optuna.Study, history: History) -> Belief:
         """What to believe after a history of a study."""
-        if self._memory is None or self._memory[0] != study.study_name:
-            self._memory = study.study_name, Memory(study)
-        rungs = self._rungs or (history.horizon,)
-        return self._memory[1].belief(history, rungs)
+        latest, view = self._memory, view_of(study)
+        if latest is None or latest[0] != view:
+            latest = self._memory = view, Memory(study)
+        return latest[1].belief(history, self._rungs or (history.horizon,))
 
     def proposal(self, study: optuna.Study, history: History, number: int) -> Proposal:
         """The configuration that is worth most after a history, for a new trial."""
-        key = number, history.key
-        if self._proposed is None or self._proposed[0] != key:
+        key = number, history.cube, history.key
+        latest = self._proposed
+        if latest is None or latest[0] != key:
             rng = np.random.default_rng([self._seed, number, 1])
-            self._proposed = key, propose(self.belief(study, history), rng)
-        return self._proposed[1]
+            latest = self._proposed = key, propose(self.belief(study, history), rng)
+        return latest[1]
 
     def _even(self, number: int, n_axes: int) -> Floats:
         """One point of a scrambled Sobol sequence."""

@@ -88,11 +88,23 @@ class Axis:
 
     def snapped(self, shares_N: Floats) -> Floats:
         """Places moved to those of the values they stand for; NaN stays."""
-        if self.n_choices or self.step:
-            places, of_N = np.unique(shares_N, return_inverse=True)
-            known = [s if math.isnan(s) else self.unit(self.value(s)) for s in places]
+        shares_N = np.clip(shares_N, 0.0, 1.0)
+        if self.n_choices:
+            index = np.minimum(np.floor(shares_N * self.n_choices), self.n_choices - 1)
+            return np.asarray((index + 0.5) / self.n_choices)
+        if self.step:
+            # Few values, many places: each value is worked out once, as it is alone.
+            d = self.distribution
+            assert isinstance(d, FloatDistribution | IntDistribution)
+            raw = self._low + self._width * shares_N
+            raw = np.clip(np.exp(raw) if self._log else raw, d.low, d.high)
+            steps, of_N = np.unique(
+                np.round((raw - d.low) / self.step), return_inverse=True
+            )
+            values = np.minimum(d.low + self.step * steps, d.high)
+            known = [v if math.isnan(v) else self.unit(v) for v in values.tolist()]
             return np.array(known)[of_N]
-        return np.clip(shares_N, 0.0, 1.0)
+        return shares_N
 
     def _scaled(self, value: float) -> float:
         return math.log(value) if self._log else float(value)

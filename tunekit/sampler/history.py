@@ -20,14 +20,19 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tunekit.sampler.cube import Cube, Floats
 
-__all__ = ["History", "Reader", "progress", "union_space"]
+__all__ = [
+    "AIM",
+    "History",
+    "Ints",
+    "curve_of",
+    "fits",
+    "progress",
+    "union_space",
+]
 
 _ETA = 3
-_AIM = "to_epoch"
+AIM = "to_epoch"
 """The user attribute of a trial that is trained to a rung: its epoch."""
-
-_STEAD = "continues"
-"""The user attribute of a trial that goes on in another's stead: its number."""
 
 Ints = NDArray[np.int64]
 
@@ -73,114 +78,6 @@ class History:
         return (*(a.tobytes() for a in arrays), self.pending_t.tobytes())
 
 
-@dataclass(frozen=True)
-class _Read:
-    """One trial as it was read, when it was this version of itself."""
-
-    version: tuple[Any, ...]
-    point: Floats
-    epoch: int
-    curve: list[tuple[float, float]]
-
-
-class Reader:
-    """Reads trials; again only those that have changed.
-
-    Args:
-        cube: The space.
-        maximize: Whether higher values are better; they are turned.
-        last: The epoch at which training ends; the latest of any trial when None.
-    """
-
-    def __init__(self, cube: Cube, *, maximize: bool, last: int | None = None) -> None:
-        self.cube = cube
-        self._sign, self._last = -1.0 if maximize else 1.0, last
-        self._read: dict[int, _Read] = {}
-        self._horizon = last or 0
-        self._unread = 0
-
-    def read(self, trials: Sequence[FrozenTrial], but: int = -1) -> History:
-        """The history of some trials.
-
-        Args:
-            trials: All of a study, in the order of their numbers.
-            but: The number of a trial that is asked for: it has no history.
-        """
-        self._look_ahead(trials)
-        gone = {t.user_attrs[_STEAD] for t in trials if _STEAD in t.user_attrs}
-        found: list[tuple[int, _Read]] = []
-        pending: list[tuple[Floats, int, float]] = []
-        for trial in trials:
-            if trial.number == but or trial.number in gone:
-                continue
-            each = self._one(trial)
-            if each is None:
-                continue
-            if each.curve:
-                found.append((trial.number, each))
-            if trial.state == TrialState.RUNNING and trial.params:
-                aim = int(trial.user_attrs.get(_AIM, self._horizon))
-                if each.epoch < aim or not each.curve:
-                    index = len(found) - 1 if each.curve else -1
-                    pending.append((each.point, index, progress(aim, self._horizon)))
-        return self._history(found, pending)
-
-    def _look_ahead(self, trials: Sequence[FrozenTrial]) -> None:
-        """Note the horizon; where it grows, progress is another for all."""
-        if self._last is not None:
-            return
-        # Trials that ended were looked at: from the first that may have changed.
-        before = self._horizon
-        for trial in trials[self._unread :]:
-            self._horizon = max(
-                self._horizon, max(trial.intermediate_values, default=0)
-            )
-        while self._unread < len(trials) and trials[self._unread].state.is_finished():
-            self._unread += 1
-        if self._horizon != before:
-            self._read.clear()
-
-    def _one(self, trial: FrozenTrial) -> _Read | None:
-        """One trial; None where its hyperparameters are not of this space."""
-        aim = trial.user_attrs.get(_AIM)
-        # Another study of the same name has other trials of the same numbers.
-        steps, began = len(trial.intermediate_values), trial.datetime_start
-        version = trial.state, aim, steps, len(trial.params), began
-        known = self._read.get(trial.number)
-        if known is not None and known.version == version:
-            return known
-        if not _fits(trial, self.cube):
-            return None
-        curve = _curve(trial, self._horizon, self._sign)
-        axes = self.cube.axes
-        point = self.cube.point({k: v for k, v in trial.params.items() if k in axes})
-        epoch = max(trial.intermediate_values, default=0)
-        self._read[trial.number] = _Read(version, point, epoch, curve)
-        return self._read[trial.number]
-
-    def _history(
-        self,
-        found: list[tuple[int, _Read]],
-        pending: list[tuple[Floats, int, float]],
-    ) -> History:
-        n = len(self.cube.axes)
-        rows = [(i, t, v) for i, (_, read) in enumerate(found) for t, v in read.curve]
-        index, t, values = zip(*rows, strict=True) if rows else ((), (), ())
-        return History(
-            self.cube,
-            max(1, self._horizon),
-            np.array([number for number, _ in found], dtype=np.int64),
-            np.array([read.point for _, read in found]).reshape(len(found), n),
-            np.array([read.epoch for _, read in found], dtype=np.int64),
-            np.array(index, dtype=np.int64),
-            np.array(t, dtype=float),
-            np.array(values, dtype=float),
-            np.array([point for point, _, _ in pending]).reshape(len(pending), n),
-            np.array([trial for _, trial, _ in pending], dtype=np.int64),
-            np.array([t for _, _, t in pending], dtype=float),
-        )
-
-
 def progress(epoch: float, last: int) -> float:
     """How far an epoch is on the way to the last: 0 at the first, 1 at the last.
 
@@ -206,7 +103,7 @@ def union_space(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
     return {name: d for name, d in space.items() if not d.single()}
 
 
-def _fits(trial: FrozenTrial, cube: Cube) -> bool:
+def fits(trial: FrozenTrial, cube: Cube) -> bool:
     """Whether a trial's hyperparameters are of the kinds that the cube has."""
     return all(
         type(distribution) is type(cube.space[name])
@@ -224,16 +121,14 @@ def _holds(distribution: BaseDistribution, value: Any) -> bool:
         return False
 
 
-def _curve(trial: FrozenTrial, last: int, sign: float) -> list[tuple[float, float]]:
+def curve_of(trial: FrozenTrial, last: int, sign: float) -> list[tuple[float, float]]:
     """(progress, lowest so far) of a trial at the rungs it has reached, and its end."""
     found: list[tuple[float, float]] = []
     steps = _positive(trial.intermediate_values)
     if steps and last > 0:
         rungs = _rungs(last)
         lowest, top = math.inf, max(steps)
-        ended = trial.state != TrialState.RUNNING or top >= trial.user_attrs.get(
-            _AIM, 0
-        )
+        ended = trial.state != TrialState.RUNNING or top >= trial.user_attrs.get(AIM, 0)
         for step in sorted(steps):
             value = sign * steps[step]
             lowest = min(lowest, value if math.isfinite(value) else math.inf)

@@ -341,8 +341,9 @@ class Store:
         allows: Allows,
     ) -> Promote | Begin | None:
         """What the chooser says, if that is allowed."""
-        if not allows(trials, None):
-            return None  # whatever the chooser would say; asking it may take long
+        # Whatever a model would say: asking it takes long.
+        if self.pauses and not allows(trials, None):
+            return None
         step = self._chooser.choose(candidates)
         if step is not None and allows(trials, step):
             return step
