@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunekit.budget import Budget, best_of, epochs_of, final_seconds
+from tunekit.rungs import Begin, Promote
 
 RUNNING, COMPLETE, PRUNED, FAIL = (
     TrialState.RUNNING,
@@ -67,6 +68,30 @@ def test_epochs_to_the_last_one() -> None:
     assert Budget(epochs=1).epochs_left([running], {0}) == -1
     assert not budget.may_start([running])
     assert Budget(epochs=4).may_start([running])
+
+
+def test_a_promotion_leaves_enough_for_all_that_are_yet_to_begin() -> None:
+    paused = trial(0, RUNNING, [1.0, 0.9, 0.8], to_epoch=3)
+    opened = trial(1, RUNNING, [1.0], to_epoch=3)
+    trials, step = [paused, opened], Promote(0, 9)
+
+    def allows(epochs: int | None, n_trials: int | None, first: int = 1) -> bool:
+        budget = Budget(n_trials, epochs, max_epochs=9, first_rung=first)
+        return budget.allows(trials, step)
+
+    # Four are spent; the open one has two to go, the promotion takes six.
+    assert allows(4 + 2 + 6 + 3, 5)
+    assert not allows(4 + 2 + 6 + 2, 5)
+    assert not allows(4 + 2 + 6 + 3, 5, first=2)
+    # Once all have begun, it may be paused on its way.
+    assert allows(4 + 2, 2)
+    assert not allows(5, 2)
+    assert allows(4 + 2, None)
+    assert allows(None, 5)
+    budget = Budget(5, 14, max_epochs=9)
+    assert budget.allows(trials, Begin(1))
+    assert budget.allows(trials, None)
+    assert not Budget(5, 5, max_epochs=9).allows(trials, None)
 
 
 def test_seconds_are_asked_with_the_trials_so_far() -> None:

@@ -77,8 +77,8 @@ def test_the_opening_of_the_digits() -> None:
     text = text_of(console)
     assert "digits: 1,797 rows, 10 classes" in text
     assert "train 1,078 · validation 360 · test 359 rows" in text
-    assert "30 trials, each trial at most 30 epochs, chosen by coarse-to-fine" in text
-    assert "weak ones stopped early (halving); results in runs/digits" in text
+    assert "30 trials or 225 epochs in all, each trial at most 30 epochs" in text
+    assert "chosen by coarse-to-fine, all begun with few, the best go on" in text
     assert "17 hyperparameters: n_layers, width" in text
 
 

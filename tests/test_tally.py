@@ -7,11 +7,15 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunekit.budget import Budget, epochs_of
 from tunekit.history import history
+from tunekit.paused import is_paused
+from tunekit.rungs import Promote
 from tunekit.store import MemoryStore, Store
+from tunekit.tally import Tally, as_one, opened
+from tunekit.tally import ended as ended_of
 
 SETTINGS = {"max_epochs": 9, "patience": 9, "seed": 0}
 
@@ -56,6 +60,51 @@ def test_it_says_what_counting_anew_says(store: Store, seed: int) -> None:
         assert budget.may_start(tally) == budget.may_start(trials)
         assert budget.epochs_left(tally, {0, 3}) == budget.epochs_left(trials, {0, 3})
     assert store.order() == order
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_paused_trials_and_those_in_anothers_stead(seed: int) -> None:
+    draw = random.Random(seed)
+    tally, trials = Tally(9), list[FrozenTrial]()
+
+    def made(number: int, epochs: int, state: TrialState, **attrs: int) -> None:
+        trial = create_trial(
+            state=state,
+            value=1.0 if state == TrialState.COMPLETE else None,
+            intermediate_values={n + 1: 0.5 for n in range(epochs)},
+            user_attrs=attrs,
+        )
+        trial.number = number
+        trials[number : number + 1] = [trial]
+        tally.see(trial)
+
+    ended = [TrialState.PRUNED, TrialState.COMPLETE]
+    continued: set[int] = set()
+    for _ in range(200):
+        number = draw.randrange(len(trials) + 1)
+        state = draw.choice([TrialState.RUNNING, TrialState.RUNNING, *ended])
+        attrs = {"to_epoch": draw.choice([1, 3, 9])}
+        if number < len(trials):
+            known = trials[number].user_attrs.get("continues")
+            attrs |= {} if known is None else {"continues": known}
+        elif trials and draw.random() < 0.5:
+            old = draw.randrange(len(trials))
+            if old not in continued:
+                continued.add(old)
+                attrs["continues"] = old
+        made(number, draw.randrange(10), state, **attrs)
+        assert [*as_one(tally)] == [*as_one(trials)]
+        assert tally.epochs == epochs_of(trials)
+        assert tally.opened == opened(trials, 9)
+        assert tally.paused == [t for t in trials if is_paused(t, 9)]
+        assert tally.ended == ended_of(trials)
+        assert all(tally.is_open(t.number) == (t in tally.opened) for t in trials)
+        for budget in (Budget(30, 200, max_epochs=9), Budget(5, max_epochs=9)):
+            assert budget.may_start(tally) == budget.may_start(trials)
+            assert budget.epochs_left(tally, {1}) == budget.epochs_left(trials, {1})
+            step = Promote(draw.randrange(len(trials)), 9)
+            assert budget.allows(tally, step) == budget.allows(trials, step)
+    assert continued
 
 
 def test_another_process_is_seen(tmp_path: Path) -> None:

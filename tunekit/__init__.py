@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tunekit.mlp import MLP as MLP
     from tunekit.module import LitMLP as LitMLP
     from tunekit.predict import Predictor as Predictor
+    from tunekit.sampler import CoarseToFineSampler as CoarseToFineSampler
     from tunekit.space import Categorical as Categorical
     from tunekit.space import IntLogUniform as IntLogUniform
     from tunekit.space import IntUniform as IntUniform
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Categorical": "space",
+    "CoarseToFineSampler": "sampler",
     "Config": "config",
     "ConfigError": "errors",
     "DataError": "errors",
