@@ -14,10 +14,10 @@ from optuna.distributions import FloatDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from tunekit.paused import as_one
 from tunekit.promising import Promising
 from tunekit.rungs import Begin, Promote
 from tunekit.sampler import CoarseToFineSampler
-from tunekit.tally import as_one
 
 RUNGS = (1, 3, 9, 27)
 SPACE = {"x": FloatDistribution(0.0, 1.0)}
@@ -225,7 +225,7 @@ def test_a_search_among_fast_starters_finds_the_slow_one(
     while search.epochs() < before + 4 * 27:
         search.run(1)
     best = min(search.sign * v for v in values(search.trials()))
-    assert best < 0.13
+    assert best < 0.135
 
 
 def values(trials: Sequence[FrozenTrial]) -> list[float]:
@@ -321,7 +321,7 @@ def test_of_several_in_flight_none_is_promoted_twice(in_flight: int) -> None:
             assert step.number not in {trial.number for trial in flying}
             done.add((step.number, step.to_epoch))
         flying.append(search.start(step))
-    assert len(done) == 60
+    assert {number for number, to_epoch in done if to_epoch == 27} == {*range(20)}
     assert len({t.params["x"] for t in search.trials()}) == 20
 
 

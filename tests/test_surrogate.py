@@ -125,23 +125,26 @@ def test_a_model_without_noise_goes_through_what_was_seen():
 
 
 def test_another_trial_at_the_same_place_has_another_seed():
-    """Its luck is not known, and no reason to look there."""
+    """Its luck is not known: a chance at its end, and no reason to look before."""
     x = np.linspace(0, 1, 12)
     seen = ends(x, np.cos(5 * x))
     model = believing(seen)
+    begun = np.arange(100, 112)
     mean, deviation = at(model, seen.x, 1.0)
     np.testing.assert_allclose(mean, seen.z, atol=0.4)
     assert abs(mean - seen.z).max() > 0.02
-    assert deviation.min() > 0.1
     # To one that has begun elsewhere than at what is seen, its luck is to be met.
-    _, with_luck = at(model, seen.x, 1.0, np.arange(100, 112))
+    _, with_luck = at(model, seen.x, 1.0, begun)
+    np.testing.assert_allclose(with_luck, deviation, rtol=1e-6)
+    _, deviation = at(model, seen.x, 0.6)
+    _, with_luck = at(model, seen.x, 0.6, begun)
     np.testing.assert_allclose(with_luck**2, deviation**2 + 0.2, rtol=1e-3)
 
 
 def test_far_from_all_that_was_seen_the_prior_is_all_there_is():
     model = believing(curves(10, 2, 3))
     far = np.full((2, 2), 1e3)
-    mean, deviation = at(model, far, 1e3, np.array([-1, 77]))
+    mean, deviation = at(model, far, -1e3, np.array([-1, 77]))
     parts = np.exp(model.constants[2 + GENERAL : NOISE])
     np.testing.assert_allclose(mean, 0.0, atol=1e-9)
     assert deviation[0] == pytest.approx(math.sqrt(parts[:3].sum()), rel=1e-9)

@@ -23,6 +23,8 @@ __all__ = ["Promising"]
 
 _MOST_PAUSED = 100
 """Paused trials that are kept; the least promising beyond these are let go."""
+_SCOUTING = 8
+"""Of so many epochs one may go to trials of the coarse stage, however weak they look."""
 
 
 class Promising:
@@ -61,6 +63,8 @@ class Promising:
         waiting = self._waiting(trials, history)
         if not waiting:
             return begin
+        if (scout := self._scout(history, waiting)) is not None:
+            return Promote(int(history.numbers[scout]), self._rungs[-1])
         belief = self._sampler.belief(self._study, history)
         rates = belief.rates_of(waiting)
         best = int(np.argmax(rates))
@@ -71,6 +75,17 @@ class Promising:
         chosen = waiting[best]
         to_epoch = next_rung(self._rungs, int(history.epochs[chosen]))
         return Promote(int(history.numbers[chosen]), to_epoch)
+
+    def _scout(self, history: History, waiting: Sequence[int]) -> int | None:
+        """An early trial whose turn it is to be trained to its end, if there is one.
+
+        Where every slow starter was left behind, no model can know how they end.
+        """
+        n_early, last = self._sampler.n_startup_trials, self._rungs[-1]
+        due = int(history.epochs.sum()) // (_SCOUTING * last)
+        if due <= int((history.epochs[:n_early] >= last).sum()):
+            return None
+        return min((i for i in waiting if i < n_early), default=None)
 
     def surplus(self, trials: Sequence[FrozenTrial]) -> list[int]:
         """The least promising of the paused trials, if there are too many."""

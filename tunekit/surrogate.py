@@ -42,7 +42,7 @@ _ROOT5 = math.sqrt(5.0)
 _JITTER = 1e-6
 _PRIORS = {
     "length of t": (0.5, 0.7),
-    "s_m": (0.05, 0.5),
+    "s_m": (0.2, 0.5),
     "s_b": (0.5, 1.0),
     "s_a": (0.5, 1.0),
     "c_0": (0.005, 1.5),
@@ -53,6 +53,8 @@ _PRIORS = {
 length scales."""
 _LENGTH = (1.2, 0.8)
 """The same of a feature's length scale, where the whole range is 1."""
+_SHORTEST = 0.1
+"""No feature's length is shorter: of a few trials, noise would look like waves."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Warp:
         True
     """
 
-    def __init__(self, values: Floats, stretch: float = 0.1) -> None:
+    def __init__(self, values: Floats, stretch: float = 2.0) -> None:
         finite = np.sort(values[np.isfinite(values)])
         self._sorted, self._n, self._stretch = finite, len(values), stretch
         self._best = float(finite[0]) if len(finite) else 0.0
@@ -176,13 +178,15 @@ class Surrogate:
             rest = np.setdiff1d(np.arange(len(seen)), best)[-(at_most - len(best)) :]
             seen = seen.rows(np.sort(np.concatenate([best, rest])))
         median, deviation = self._prior
+        lowest = median - 4 * deviation
+        lowest[: self._d] = np.maximum(lowest[: self._d], np.log(_SHORTEST))
         found = optimize.minimize(
             self._loss,
             median,
             args=(seen,),
             jac=True,
             method="L-BFGS-B",
-            bounds=optimize.Bounds(median - 4 * deviation, median + 4 * deviation),
+            bounds=optimize.Bounds(lowest, median + 4 * deviation),
             options={"maxiter": steps},
         )
         self.constants = found.x
@@ -209,8 +213,10 @@ class Surrogate:
     ) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the values at some progresses.
 
-        What is a new trial's own cannot be chosen, only met: it is left out of the
-        deviation of those, so that luck does not look like something to explore.
+        What is a new trial's own cannot be chosen, only met. At the end of training it
+        is as much a chance as what a paused trial may yet come to; before, it is left
+        out of a new trial's deviation, so that a lucky first epoch does not look like
+        something to search for.
 
         Args:
             x_MD: Features, (M, D).
@@ -224,7 +230,8 @@ class Surrogate:
         s_m, s_b, s_a, c_0, c_1 = np.exp(self.constants[self._d + 1 : -1])
         # What takes the time: in half the precision, which a deviation can bear.
         v = np.concatenate([*self._between(x_MD, t_H, trial_M)]) @ self._whitening
-        prior = s_m + s_b + s_a + np.where(trial_M >= 0, c_0 + c_1, 0.0)
+        own_HM = (trial_M >= 0) | (t_H[:, None] >= 1.0)
+        prior = s_m + s_b + s_a + np.where(own_HM, c_0 + c_1, 0.0)
         shape = len(t_H), len(x_MD)
         variance = prior - np.einsum("mn,mn->m", v, v).reshape(shape)
         mean = (v @ self._whitened).reshape(shape)

@@ -112,7 +112,7 @@ def test_a_new_trial_is_worth_its_expected_improvement_an_epoch() -> None:
     for rung, found in zip(RUNGS, rates, strict=True):
         new = np.full(30, -1)
         t = np.log(rung) / np.log(27)
-        mean, deviation = textbook(belief.history, points, t, new, own=False)
+        mean, deviation = textbook(belief.history, points, t, new, own=rung == 27)
         expected = expected_improvement(mean, deviation, best) / rung
         np.testing.assert_allclose(found, expected, rtol=0.01, atol=1e-4)
     assert rates.max() > 0.01

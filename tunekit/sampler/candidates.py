@@ -43,7 +43,9 @@ def propose(belief: Belief, rng: np.random.Generator) -> Proposal:
     """The candidate that is worth most."""
     cube, points_TP = belief.history.cube, belief.history.points
     n_axes = len(cube.axes)
-    promising = points_TP[np.argsort(belief.promise, kind="stable")[:_PROMISING]]
+    lowest_T = np.full(len(points_TP), np.inf)
+    np.minimum.at(lowest_T, belief.history.trial, belief.history.values)
+    promising = points_TP[np.argsort(lowest_T, kind="stable")[:_PROMISING]]
     sizes = np.exp(rng.uniform(np.log(0.01), np.log(0.3), (_NEAR, 1)))
     points = cube.snapped(
         np.concatenate(

@@ -62,13 +62,13 @@ class CoarseToFineSampler(BaseSampler):
         *,
         seed: int | None = None,
         n_startup_trials: int = 8,
-        explore: float = 0.05,
+        explore: float = 0.02,
         space: Mapping[str, BaseDistribution] | None = None,
         rungs: Sequence[int] | None = None,
     ) -> None:
         drawn = np.random.default_rng().integers(2**63)
         self._seed = int(drawn) if seed is None else seed
-        self._n_startup, self._explore = n_startup_trials, explore
+        self.n_startup_trials, self._explore = n_startup_trials, explore
         self._space, self._rungs = space, tuple(rungs) if rungs else None
         # The latest of each: looked up by what they are of, never changed in place, as
         # several threads may ask.
@@ -145,7 +145,7 @@ class CoarseToFineSampler(BaseSampler):
         """Whether it is too early for a model."""
         begun = len(history) + int((history.pending_trial < 0).sum())
         known = np.isfinite(history.values).sum()
-        return begun < self._n_startup or known < 2
+        return begun < self.n_startup_trials or known < 2
 
     def belief(self, study: optuna.Study, history: History) -> Belief:
         """What to believe after a history of a study."""
