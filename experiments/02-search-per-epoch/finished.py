@@ -18,7 +18,7 @@ from typing import Any
 
 import tunekit
 
-__all__ = ["Job", "do_all", "source"]
+__all__ = ["Job", "do_all", "source", "spawned"]
 
 _DECIDING = (
     "sampler",
@@ -65,9 +65,7 @@ def do_all(jobs: Sequence[Job], folder: Path, processes: int) -> list[dict[str, 
     left = [job for job in jobs if job.kept(folder) is None]
     print(f"{len(jobs)} runs, {len(jobs) - len(left)} known", flush=True)
     if left:
-        # Spawned: a process that was forked keeps its parent's threads of BLAS.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, context) as pool:
+        with spawned(processes) as pool:
             try:
                 _wait_for(pool, left, folder)
             except BaseException:
@@ -75,6 +73,11 @@ def do_all(jobs: Sequence[Job], folder: Path, processes: int) -> list[dict[str, 
                 raise
     results = [job.kept(folder) for job in jobs]
     return [result for result in results if result is not None]
+
+
+def spawned(processes: int) -> ProcessPoolExecutor:
+    """Processes that begin anew: a forked one keeps its parent's threads of BLAS."""
+    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
 
 
 def _wait_for(pool: ProcessPoolExecutor, jobs: Iterable[Job], folder: Path) -> None:

@@ -14,7 +14,7 @@ from tunekit.report.figures import Frame, chart, line
 __all__ = ["spending_svg"]
 
 _OURS = "#c4472f"
-_OTHERS = (*COLOURS[:5], "#7a4fa3", "#5b6670", "#b3862f", "#a34f74")
+_OTHERS = (*COLOURS[:5], "#7a4fa3", "#8b97a2", "#1d2329", "#a34f74")
 
 
 def spending_svg(part: Mapping[str, Any], title: str, y: str, least: float) -> str:

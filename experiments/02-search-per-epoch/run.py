@@ -30,7 +30,7 @@ import record
 import regrets
 import training
 from curves import BENCHMARKS
-from finished import do_all
+from finished import do_all, spawned
 from pictures import spending_svg
 from results import NAMES, fill
 from searches import ALONE, CURVES, OURS, RIVALS, SEARCHES, SLOW
@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _measured(part: str, options: argparse.Namespace) -> Iterator[tuple[str, Report]]:
     """The parts of the report that a part of the experiment makes."""
     if part == "cost":
-        yield part, asking.measure(*((1000, (200,)) if options.quick else ()))
+        asked = (1000, (200,)) if options.quick else ()
+        with spawned(1) as pool:
+            yield part, pool.submit(asking.measure, *asked).result()
     elif part == "training":
         if options.tables is None:
             print(f"{part}: skipped, it needs --tables FOLDER")
