@@ -14,6 +14,11 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 FOLDERS = sorted(path.parent for path in EXPERIMENTS.glob("*/results.py"))
 
 
+@pytest.fixture(autouse=True)
+def shared_by_experiments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+
+
 def results_of(folder: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("results", folder / "results.py")
     assert spec is not None
@@ -23,21 +28,35 @@ def results_of(folder: Path) -> ModuleType:
     return module
 
 
+def report_of(folder: Path) -> dict[str, object]:
+    path = folder / "report.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
 def test_there_are_experiments() -> None:
-    assert [folder.name for folder in FOLDERS][:1] == ["01-many-trials-as-one-network"]
+    assert [folder.name for folder in FOLDERS] == [
+        "01-many-trials-as-one-network",
+        "02-search-per-epoch",
+    ]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_tables_are_those_of_the_report(folder: Path) -> None:
-    path = folder / "report.json"
-    report = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    results = results_of(folder)
-    for readme in (folder / "README.md", EXPERIMENTS / "README.md"):
-        text = readme.read_text("utf-8")
-        assert results.fill(text, report) == text, readme
-        # And a table that says something else would be seen.
-        begin = text.index("-->\n") + 4
-        assert results.fill(text[:begin] + "x" + text[begin:], report) == text
+    report, results = report_of(folder), results_of(folder)
+    text = (folder / "README.md").read_text("utf-8")
+    assert results.fill(text, report) == text
+    # And a table that says something else would be seen.
+    begin = text.index("-->\n") + 4
+    assert results.fill(text[:begin] + "x" + text[begin:], report) == text
+
+
+def test_the_list_of_experiments_is_that_of_their_reports() -> None:
+    import record
+
+    text = (EXPERIMENTS / "README.md").read_text("utf-8")
+    assert record.fill(text, {"answer": record.index()}) == text
+    for folder in FOLDERS:
+        assert results_of(folder).answer(report_of(folder)) in text
 
 
 def test_the_figures_in_readme_are_those_of_the_report() -> None:

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from picture import COLOURS, STYLE, alone
+
 from tunekit.report.axes import Axis
 from tunekit.report.figures import Bar, Frame, bars, chart, line
 
 __all__ = ["growth_svg", "seconds_svg"]
-
-_COLOURS = ("#1d3f72", "#2f7fb8", "#3aa38f", "#8aa832", "#d9902f", "#c4472f")
-_STYLE = (
-    "text{font-family:system-ui,sans-serif;fill:#1d2329}.title{font-weight:600}"
-    ".name{fill:#5b6670}.middle{text-anchor:middle}.end{text-anchor:end}"
-    "path,polyline{fill:none}.axis{stroke:#8b97a2}.grid{stroke:#dde2e6}"
-    ".bar{fill:#8b97a2}.best{fill:#2467a8}.whisker{stroke:#1d2329;stroke-width:1.5}"
-    ".dot{stroke:none}"
-)
 
 
 def growth_svg(growth: Mapping[str, Any]) -> str:
@@ -38,15 +31,15 @@ def growth_svg(growth: Mapping[str, Any]) -> str:
         height=420,
         font=13,
     )
-    marks, legend, style = [], [], _STYLE
-    for colour, width in zip(_COLOURS, widths, strict=False):
+    marks, legend, style = [], [], STYLE
+    for colour, width in zip(COLOURS, widths, strict=False):
         kind = f"w{width}"
         style += f".{kind}{{stroke:{colour};stroke-width:2}}"
         points = [(cell["k"], cell["ms"]) for cell in cells if cell["width"] == width]
         marks.append(line(frame, sorted(points), kind))
         legend.append((kind, f"width {width}"))
     title = "Digits, 2 hidden layers, batches of 64, AdamW, dropout 0.1"
-    return _alone(chart(frame, title, marks, legend), style)
+    return alone(chart(frame, title, marks, legend), style)
 
 
 def seconds_svg(report: Mapping[str, Any], loads: tuple[str, ...]) -> str:
@@ -68,12 +61,4 @@ def seconds_svg(report: Mapping[str, Any], loads: tuple[str, ...]) -> str:
             )
     name = "seconds of the search (median; whiskers: least and most)"
     title = "The same configurations, trained by each"
-    return _alone(bars(title, name, rows, width=680), _STYLE)
-
-
-def _alone(svg: str, style: str) -> str:
-    """A picture as a file of its own: with its style, on white paper."""
-    head, _, rest = str(svg).partition(">")
-    head = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    paper = '<rect width="100%" height="100%" fill="#fff"/>'
-    return f"{head}><style>{style}</style>{paper}{rest}\n"
+    return alone(bars(title, name, rows, width=680), STYLE)

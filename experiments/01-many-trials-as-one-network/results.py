@@ -1,18 +1,20 @@
 """The tables of README.md, made from report.json.
 
-A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; what the report
-does not hold yet leaves its table empty. No import but the standard library's, so that
-a test can make them again.
+What the report does not hold yet leaves its table empty.
 """
 
 from __future__ import annotations
 
-import re
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["answer", "fill", "tables"]
+import record
+from record import table
+
+__all__ = ["QUESTION", "answer", "fill", "shown", "tables"]
+
+QUESTION = "How much faster is a search whose trials train as one network?"
 
 RACES = ("digits-small", "digits-default", "mnist")
 
@@ -21,20 +23,13 @@ Report = Mapping[str, Any]
 
 def fill(text: str, report: Report) -> str:
     """A text with all its tables made anew."""
-    made = tables(report)
-
-    def table(found: re.Match[str]) -> str:
-        body = made[found[1]]
-        return f"<!-- table: {found[1]} -->\n{body}\n<!-- end -->"
-
-    pattern = r"<!-- table: ([a-z-]+) -->\n.*?<!-- end -->"
-    return re.sub(pattern, table, text, flags=re.DOTALL)
+    return record.fill(text, tables(report))
 
 
 def tables(report: Report) -> dict[str, str]:
     """Every table by name."""
     makers: dict[str, Callable[[Report], str]] = {
-        "made": _made,
+        "made": record.parts_made,
         "races": _races,
         "same": _same,
         "memory": _memory,
@@ -43,43 +38,25 @@ def tables(report: Report) -> dict[str, str]:
         "growth": _growth,
         "choices": _choices,
         "gpu": _gpu,
-        "answer": answer,
     }
     return {name: make(report) for name, make in makers.items()}
 
 
+def shown(report: Report) -> dict[str, Any]:
+    """The parts that the answer rests on."""
+    return {load: report[load] for load in _raced(report)}
+
+
 def answer(report: Report) -> str:
-    """The experiment's line in the list of all: question, answer, date, machine."""
+    """The answer, for the list of all experiments."""
     found = []
     for load in _raced(report):
         ratio = report[load]["ratios"].get("idiomatic")
         if ratio:
             found.append(f"{ratio['median']:.1f} times on {load}")
-    when = sorted({report[load]["made"]["date"] for load in _raced(report)})
-    where = sorted({report[load]["made"]["machine"] for load in _raced(report)})
-    return _rows(
-        ("question", "answer", "date, machine", "folder"),
-        [
-            (
-                "How much faster is a search whose trials train as one network?",
-                "Against Optuna and Lightning put together as usual: "
-                + (", ".join(found) or "not measured yet"),
-                "; ".join([*when, *where]) or "–",
-                "[01](01-many-trials-as-one-network/README.md)",
-            )
-        ],
-        left=4,
+    return "Against Optuna and Lightning put together as usual: " + (
+        ", ".join(found) or "not measured yet"
     )
-
-
-def _made(report: Report) -> str:
-    rows = []
-    for name, part in report.items():
-        made = part["made"]
-        versions = ", ".join(f"{k} {v}" for k, v in made["versions"].items())
-        commit = (made["commit"] or "–")[:9]
-        rows.append((name, made["date"], made["machine"], versions, commit))
-    return _rows(("part", "date", "machine", "versions", "commit"), rows, left=5)
 
 
 def _races(report: Report) -> str:
@@ -114,7 +91,7 @@ def _races(report: Report) -> str:
         "times, process",
         "processor, s",
     )
-    return _rows(head, rows, left=2)
+    return table(head, rows, left=2)
 
 
 def _whole(ours: Mapping[str, Any], peer: Mapping[str, Any]) -> str:
@@ -140,7 +117,7 @@ def _same(report: Report) -> str:
                 )
             )
     head = ("load", "contestant", "trial-epochs", "median best loss", "never finite")
-    return _rows(head, rows, left=2)
+    return table(head, rows, left=2)
 
 
 def _memory(report: Report) -> str:
@@ -161,7 +138,7 @@ def _memory(report: Report) -> str:
                 )
             )
     head = ("load", "contestant", "shared out, MB", "added up, MB", "aim")
-    return _rows(head, rows, left=2)
+    return table(head, rows, left=2)
 
 
 def _roofline(report: Report) -> str:
@@ -192,7 +169,7 @@ def _roofline(report: Report) -> str:
         "share reached",
         "aim",
     )
-    return _rows(head, rows, left=1)
+    return table(head, rows, left=1)
 
 
 def _costs(report: Report) -> str:
@@ -202,7 +179,7 @@ def _costs(report: Report) -> str:
         for load, costs in report.get("roofline", {}).get("loads", {}).items()
     ]
     head = ("load", "products, s", "updates, s", "one by one, s", "records, s")
-    return _rows(head, rows, left=1)
+    return table(head, rows, left=1)
 
 
 def _growth(report: Report) -> str:
@@ -213,17 +190,17 @@ def _growth(report: Report) -> str:
         (f"{width}", *(f"{ms[width, k]:.3g}" for k in ks))
         for width in sorted({cell["width"] for cell in cells})
     ]
-    return _rows(("width", *(f"K = {k}" for k in ks)), rows, left=0)
+    return table(("width", *(f"K = {k}" for k in ks)), rows, left=0)
 
 
 def _choices(report: Report) -> str:
     if "choices" not in report:
-        return "Not measured yet."
+        return record.NOTHING
     rows = [
         (choice, "; ".join(f"{way} {value:g}" for way, value in ways.items()))
         for choice, ways in report["choices"]["choices"].items()
     ]
-    return _rows(("choice", "medians"), rows, left=2)
+    return table(("choice", "medians"), rows, left=2)
 
 
 def _gpu(report: Report) -> str:
@@ -251,7 +228,7 @@ def _gpu(report: Report) -> str:
         "times",
         "aim",
     )
-    return _rows(head, rows, left=1)
+    return table(head, rows, left=1)
 
 
 def _raced(report: Report) -> Iterable[str]:
@@ -275,12 +252,3 @@ def _aim(
 
 def _at_most(aim: float, value: float) -> str:
     return f"{aim:.0f}, {'kept' if value <= aim else 'missed'}"
-
-
-def _rows(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int) -> str:
-    """A Markdown table whose first ``left`` columns are text, the others numbers."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    if not lines:
-        return "Not measured yet."
-    rule = ["---"] * left + ["---:"] * (len(head) - left)
-    return "\n".join([f"| {' | '.join(head)} |", f"|{'|'.join(rule)}|", *lines])

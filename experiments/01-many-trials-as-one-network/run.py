@@ -12,22 +12,22 @@ was measured before stays until it is measured again.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import record
 from loads import LOADS, MNIST, prepare
 from on_gpu import device, race_on_gpu
 from pictures import growth_svg, seconds_svg
 from race import CONTESTANTS, race
+from record import made
 from results import RACES, fill
 from watched import run
 
@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for part in PARTS if options.part == "all" else (options.part,):
 
         def save(result: dict[str, Any], part: str = part) -> None:
-            report[part] = {"made": _made(part), **result}
+            machine = device() if part == "gpu" else None
+            report[part] = {"made": made(_PACKAGES, machine), **result}
             _write(report, options.out)
             print(f"{part}: written to {options.out}", flush=True)
 
@@ -129,34 +130,8 @@ def _write(report: Report, out: Path) -> None:
     (out / "README.md").write_text(fill(readme, ordered), "utf-8")
     if out == HERE:
         index = HERE.parent / "README.md"
-        index.write_text(fill(index.read_text("utf-8"), ordered), "utf-8")
-
-
-def _made(part: str) -> dict[str, Any]:
-    """When, on what and with what a part was measured."""
-    git = ["git", "-C", str(HERE), "rev-parse", "HEAD"]
-    asked = subprocess.run(git, capture_output=True, text=True, check=False)
-    return {
-        "date": datetime.date.today().isoformat(),
-        "machine": (part == "gpu" and device()) or _processor(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in _PACKAGES},
-        },
-        "commit": asked.stdout.strip() or None,
-    }
-
-
-def _processor() -> str:
-    """The processor, and how many cores of it are ours."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    return f"{os.cpu_count()} cores of {name}"
+        text = index.read_text("utf-8")
+        index.write_text(record.fill(text, {"answer": record.index()}), "utf-8")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
