@@ -636,7 +636,7 @@ def test_many_trials_make_a_page_of_bounded_size(tmp_path: Path) -> None:
     report = build(make_study(tmp_path / "some", falling(12)))
     one = report["trial_list"][0]
     report["trial_list"] = [
-        one | {"number": i, "val_loss": 1 + i / 7} for i in range(5000)
+        one | {"number": i, "begun": i + 1, "val_loss": 1 + i / 7} for i in range(5000)
     ]
     page = render(report)
     assert "100 best and an even sample" in page

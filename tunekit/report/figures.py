@@ -19,6 +19,8 @@ __all__ = ["Bar", "Frame", "bars", "chart", "dots", "line", "steps"]
 
 _CHAR = 0.56
 """Mean width of a character, in font sizes."""
+_MOST_LETTERS = 12
+"""Longer names of choices are cut beside an axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,8 @@ class Frame:
     @property
     def left(self) -> float:
         """Where the plot begins, right of the y axis' labels."""
-        longest = max((len(text) for _, text in self.y.ticks()), default=1)
+        texts = [_short(text, _MOST_LETTERS) for _, text in self.y.ticks()]
+        longest = max(map(len, texts), default=1)
         return (longest * _CHAR + 2.4) * self.font
 
     @property
@@ -53,7 +56,7 @@ class Frame:
         """Where the plot ends, above the x axis' labels."""
         return self.height - 4.1 * self.font
 
-    def point(self, x: Any, y: float) -> tuple[float, float]:
+    def point(self, x: Any, y: Any) -> tuple[float, float]:
         """Where a pair of values lies, in pixels."""
         return (
             self.left + self.x.place(x) * (self.right - self.left),
@@ -250,8 +253,13 @@ def _legend(frame: Frame, legend: Sequence[tuple[str, str]]) -> Markup:
 
 
 def _y_ticks(frame: Frame) -> Iterable[Markup]:
-    for value, text in frame.y.ticks():
+    """Labels left of the y axis; one that would run into another is left out."""
+    free = float("inf")
+    for value, full in frame.y.ticks():
         _, y = frame.point(frame.x.low, value)
+        if y > free:
+            continue
+        free, text = y - 1.1 * frame.font, _short(full, _MOST_LETTERS)
         yield Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>').format(
             frame.left, y, frame.right
         )
@@ -270,7 +278,7 @@ def _x_ticks(frame: Frame) -> Iterable[Markup]:
             break
     free = [0.0, 0.0] if frame.x.scale == "choices" else [0.0]
     for value, full in labels:
-        text = _short(full, 12)
+        text = _short(full, _MOST_LETTERS)
         x, _ = frame.point(value, frame.y.low)
         yield Markup('<path class="axis" d="M{:.1f} {:.1f}v4"/>').format(
             x, frame.bottom

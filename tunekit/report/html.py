@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from tunekit.report import axes, figures, words
+from tunekit.report import axes, figures, narrowing, words
 from tunekit.report.axes import Axis
 from tunekit.report.figures import Bar, Frame
 
@@ -67,6 +67,7 @@ def render(report: Mapping[str, Any]) -> str:
         history=_history(report),
         importance=_importance(report),
         dots=_dots(report),
+        narrowing=_narrowing(report),
         curves=_curves(report),
         confusion=_confusion(report),
     )
@@ -178,6 +179,21 @@ def _dots(report: Mapping[str, Any]) -> list[Markup]:
         ]
         pictures.append(figures.chart(frame, name, [figures.dots(frame, points)]))
     return pictures
+
+
+def _narrowing(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the search narrowed, where that was recorded."""
+    valued = [t for t in report["trial_list"] if t["val_loss"] is not None]
+    others = [t for t in report["trial_list"] if t["val_loss"] is None]
+    trials = _thinned(valued) + others[: _MOST_DOTS // 6]
+    pictures = narrowing.pictures(report, trials)
+    if not pictures:
+        return None
+    return {
+        "pictures": pictures,
+        "legend": narrowing.legend(trials),
+        "sentence": narrowing.sentence(report),
+    }
 
 
 def _thinned(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

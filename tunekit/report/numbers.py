@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunekit.errors import ConfigError, DataError, SpaceError
-from tunekit.paused import is_paused
+from tunekit.paused import chain_of, is_paused
+from tunekit.report import narrowing
 from tunekit.report.importance import importance
 from tunekit.report.result import told
 from tunekit.report.searched import listed, scales
@@ -66,7 +67,11 @@ def build(folder: Path) -> dict[str, Any]:
         known = scales(table)
     except SpaceError as error:
         raise _unreadable(folder / "study.toml", error) from None
-    trials = [_trial(trial, known, max_epochs) for trial in frozen]
+    trials = [
+        _trial(trial, known, max_epochs)
+        | {"begun": chain_of(recorded, trial.number)[0] + 1}
+        for trial in frozen
+    ]
     ended = [trial for trial in trials if trial["val_loss"] is not None]
     ranked = sorted(ended, key=lambda trial: (trial["val_loss"], trial["number"]))
     best = _best(ranked)
@@ -111,6 +116,7 @@ def build(folder: Path) -> dict[str, Any]:
         "space": space,
         "fixed": fixed,
         "top": ranked[:10],
+        "regions": narrowing.told(study.user_attrs.get("regions", []), known),
         "importance": shares,
         "importance_missing": reason,
         "best_curve": _curve(recorded[ranked[0]["number"]]) if ranked else [],
