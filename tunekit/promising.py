@@ -24,7 +24,7 @@ __all__ = ["Promising"]
 _MOST_PAUSED = 100
 """Paused trials that are kept; the least promising beyond these are let go."""
 _SCOUTING = 8
-"""Of so many epochs one may go to trials of the coarse stage, however weak they look."""
+"""One epoch of so many may go to trials of the coarse stage, however weak they are."""
 
 
 class Promising:
