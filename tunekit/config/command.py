@@ -127,6 +127,11 @@ def _parser() -> Parser:
         "--timeout", metavar="TIME", help="the whole command's time: 90s, 10m, 2h"
     )
     budget.add_argument(
+        "--stop-when-flat",
+        action="store_true",
+        help="end sooner, once all that is left gains less than another seed",
+    )
+    budget.add_argument(
         "--max-epochs",
         metavar="N",
         help="the longest one trial trains; fixed within a study [30]",

@@ -48,6 +48,7 @@ def tune(
     sampler: str | BaseSampler | None = None,
     pruner: str | BasePruner | None = None,
     enqueue: Sequence[Mapping[str, Any]] | None = None,
+    stop_when_flat: bool = False,
     trainer: None = None,
     in_flight: int = 1,
     seed: int = 0,
@@ -81,6 +82,9 @@ def tune(
             promote when None: trials are paused, and the most promising go on.
         enqueue: Configurations to try first, in human units; what one leaves out, the
             sampler gives.
+        stop_when_flat: End the search before its budget, once all that is left of it
+            can be expected to gain less than another seed changes; the study's user
+            attribute ``flat`` says what was found.
         trainer: None; an iterable brings its own.
         in_flight: Trials that are open at once; each gives one value in turn.
         seed: Decides all that is drawn.
@@ -127,6 +131,7 @@ def tune(
         sampler=sampler,  # type: ignore[arg-type]  # made a name there
         pruner=pruner,  # type: ignore[arg-type]
         enqueue=() if enqueue is None else enqueue,
+        stop_when_flat=stop_when_flat,
         in_flight=in_flight,
         seed=seed,
         name="study" if name is None else name,

@@ -14,6 +14,7 @@ from optuna.study import Study
 
 from tunekit.config import PRUNERS, SAMPLERS, check_name, parse_seconds
 from tunekit.errors import ConfigError, did_you_mean, one_line
+from tunekit.flat import Remaining
 from tunekit.rungs import Chooser, epochs_for
 from tunekit.search import SeededSampler, chooser, pruner, rungs_of, sampler
 from tunekit.tuning.candidates import OwnSpace
@@ -39,6 +40,7 @@ class Options:
     sampler: str | BaseSampler
     pruner: str | BasePruner
     enqueue: Sequence[Mapping[str, Any]]
+    stop_when_flat: bool
     in_flight: int
     seed: int
     name: str
@@ -76,6 +78,10 @@ class Options:
         self._set("sampler", _known("sampler", self.sampler, SAMPLERS, BaseSampler))
         self._set("pruner", _known("pruner", self.pruner, PRUNERS, BasePruner))
         check_name(self.name)
+        if not isinstance(self.stop_when_flat, bool):
+            raise ConfigError(
+                f"stop_when_flat must be True or False, got {self.stop_when_flat!r}"
+            )
         self._check_enqueue()
 
     def build_sampler(self, space: OwnSpace) -> SeededSampler:
@@ -110,6 +116,7 @@ class Options:
         self, sampler: SeededSampler, space: OwnSpace
     ) -> Callable[[Study], Chooser]:
         """What decides between new trials and paused ones, given the study."""
+        flat = Remaining(self.max_epochs, self.n_trials, self.epochs)
         return chooser(
             sampler,
             space.scales,
@@ -117,6 +124,7 @@ class Options:
             max_epochs=self.max_epochs,
             seed=self.seed,
             n_trials=self.n_trials,
+            flat=flat if self.stop_when_flat else None,
         )
 
     def build_pruner(self) -> BasePruner:
@@ -147,6 +155,7 @@ class Options:
             "sampler": _word(self.sampler),
             "pruner": _word(self.pruner),
             "direction": self.direction,
+            "stop_when_flat": self.stop_when_flat,
             "in_flight": self.in_flight,
             "seed": self.seed,
             "name": self.name,

@@ -11,6 +11,7 @@ from tunekit.board import Board
 from tunekit.budget import Budget, final_seconds
 from tunekit.config import Config
 from tunekit.data import Table, load
+from tunekit.flat import Remaining
 from tunekit.search import chooser, pruner, rungs_of, sampler
 from tunekit.space import Categorical, Range, Space, recipe_space
 from tunekit.store import Store
@@ -101,7 +102,14 @@ class Setup:
         proposes = sampler(
             config.sampler, self.space, defaults=Recipe().as_dict(), **common
         )
-        decides = chooser(proposes, self.space, max_epochs=config.max_epochs, **common)
+        flat = Remaining(config.max_epochs, config.n_trials, config.epochs)
+        decides = chooser(
+            proposes,
+            self.space,
+            max_epochs=config.max_epochs,
+            flat=flat if config.stop_when_flat else None,
+            **common,
+        )
         prunes = pruner(config.pruner, config.max_epochs)
         return Store(config.folder, proposes, prunes, decides)
 
