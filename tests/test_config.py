@@ -474,6 +474,7 @@ VALUES = {
     "budget_epochs": "7",
     "timeout": "8m",
     "patience": "9",
+    "warm_start": "runs/old",
     "sampler": "random",
     "pruner": "none",
     "engine": "lightning",

@@ -230,6 +230,7 @@ OTHER = {
     "sampler": "random",
     "pruner": "none",
     "seed": 1,
+    "warm_start": "runs/other",
 }
 
 

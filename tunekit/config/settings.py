@@ -89,6 +89,8 @@ class Config:
     pruner: str = PRUNERS[0]
     """How weak trials are stopped early; ``promote`` pauses trials and lets the best
     go on."""
+    warm_start: str | None = None
+    """Folder of an earlier study: its best configurations are tried first."""
     stop_when_flat: bool = False
     """End the search once what is left of the budget can be expected to gain less than
     another seed changes; see :mod:`tunekit.flat`."""
@@ -232,7 +234,7 @@ _ONE_OF: dict[str, tuple[str, ...]] = {
 }
 
 _REQUIRED = ("max_epochs", "patience", "workers", "seed", "final_seeds")
-_PATHS = ("data", "target", "valid_data", "test_data")
+_PATHS = ("data", "target", "valid_data", "test_data", "warm_start")
 _SWITCHES = ("stop_when_flat",)
 
 
