@@ -98,6 +98,13 @@ def test_how_to_search_on(options: dict[str, Any], flag: str) -> None:
     assert Config(**{name.replace("-", "_"): value})
 
 
+def test_a_search_that_ended_early_says_why_and_how_to_go_on() -> None:
+    report = REPORT | {"ended_flat": "Nothing was left to gain."}
+    text = shown(Config(stop_when_flat=True), report)
+    assert "Nothing was left to gain." in text
+    assert "the same command without --stop-when-flat" in text
+
+
 def test_folders_are_quoted_and_literal() -> None:
     config = Config(out="my runs/[red]\x1b[31m", name="a")
     text = shown(config)

@@ -474,6 +474,7 @@ VALUES = {
     "budget_epochs": "7",
     "timeout": "8m",
     "patience": "9",
+    "warm_start": "runs/old",
     "sampler": "random",
     "pruner": "none",
     "engine": "lightning",
@@ -485,10 +486,15 @@ VALUES = {
     "out": "o",
     "name": "n",
 }
+SWITCHES = ("stop_when_flat",)
 
 
 def test_every_flag_reaches_its_option() -> None:
-    assert set(VALUES) == {f.name for f in dataclasses.fields(Config)} - {"space"}
+    names = {f.name for f in dataclasses.fields(Config)} - {"space"}
+    assert {*VALUES, *SWITCHES} == names
+    for name in SWITCHES:
+        flag = f"--{name.replace('_', '-')}"
+        assert read_command([flag]).config == Config(**{name: True}) != Config()
     for name, value in VALUES.items():
         flag = f"--{name.replace('_', '-')}"
         expected = Config(**{name: value})

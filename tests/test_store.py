@@ -232,6 +232,7 @@ OTHER = {
     "seed": 1,
     "direction": "maximize",
     "enqueue": ["{}"],
+    "warm_start": "runs/other",
 }
 
 

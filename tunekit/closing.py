@@ -68,13 +68,15 @@ def show_result(console: Console, config: Config, report: Mapping[str, Any]) -> 
         how = "cut short" if each.get("counted") else "left out"
         _print(console, f"note: {each['what']} {how} ({each['why']})")
     folder = shlex.quote(str(config.folder))
+    if report.get("ended_flat"):
+        _print(console, "", report["ended_flat"])
     _print(
         console,
         "",
         f"report      {config.folder / 'report.html'}",
         f"curves      tensorboard --logdir {folder}/tb",
         f"predict     python -m tunekit.predict {folder} rows.csv -o predictions.csv",
-        f"search on   the same command with {_larger(config, report)}",
+        f"search on   the same command {_larger(config, report)}",
     )
 
 
@@ -95,17 +97,19 @@ def trials_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
 
 
 def _larger(config: Config, report: Mapping[str, Any]) -> str:
-    """A flag with a budget twice as large, of the budget that ended the search."""
+    """What makes a search go on that has ended: twice the budget that ended it."""
+    if report.get("ended_flat"):
+        return "without --stop-when-flat"
     ended_by_time = (
         config.timeout is not None
         and report["trials"]["total"] < (config.n_trials or math.inf)
         and report["epochs_trained"] < (config.epochs or math.inf)
     )
     if config.n_trials is not None and not ended_by_time:
-        return f"--n-trials {2 * config.n_trials}"
+        return f"with --n-trials {2 * config.n_trials}"
     if config.budget_epochs is not None and not ended_by_time:
-        return f"--budget-epochs {2 * config.budget_epochs}"
-    return f"--timeout {2 * (config.timeout or 60):.12g}s"
+        return f"with --budget-epochs {2 * config.budget_epochs}"
+    return f"with --timeout {2 * (config.timeout or 60):.12g}s"
 
 
 def _trainings(n: int) -> str:

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tunekit.choosers import Straight
 from tunekit.draws import UniformSampler
+from tunekit.flat import Flat, Remaining
 from tunekit.promising import Promising
 from tunekit.rungs import Chooser, ladder
 from tunekit.sampler import CoarseToFineSampler
@@ -255,6 +256,7 @@ def chooser(
     max_epochs: int,
     seed: int,
     n_trials: int | None,
+    flat: Remaining | None = None,
 ) -> Callable[[optuna.Study], Chooser]:
     """What decides between new trials and paused ones, given the study.
 
@@ -266,12 +268,21 @@ def chooser(
         max_epochs: The longest a trial trains.
         seed: The study's seed.
         n_trials: The budget in trials, if it has one.
+        flat: What the budget leaves, where the search is to end once it gains nothing.
     """
-    if rungs is None:
+    if rungs is None and flat is None:
         return lambda study: Straight(max_epochs)
     model = sampler.model or _coarse_to_fine(seed, space, rungs)
     n_first = sampler.n_first
-    return lambda study: Promising(study, model, rungs, n_trials, n_first)
+
+    def decides(study: optuna.Study) -> Chooser:
+        if rungs is None:
+            return Straight(max_epochs)
+        return Promising(study, model, rungs, n_trials, n_first)
+
+    if flat is None:
+        return decides
+    return lambda study: Flat(decides(study), study, model, flat)
 
 
 def _coarse_to_fine(

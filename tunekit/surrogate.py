@@ -165,6 +165,15 @@ class Surrogate:
         """Length scale of each feature, (D,): the longer, the less it matters."""
         return np.exp(self.constants[: self._d])
 
+    @property
+    def noise(self) -> float:
+        """Standard deviation between two trainings of one configuration at their end.
+
+        What is a trial's own, and noise; in warped units.
+        """
+        c_0, c_1, noise = np.exp(self.constants[-3:])
+        return float(np.sqrt(c_0 + c_1 + noise))
+
     def fit(self, seen: Observations, *, at_most: int = 256, steps: int = 25) -> None:
         """Find the constants (type II maximum a posteriori).
 

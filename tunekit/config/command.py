@@ -127,6 +127,11 @@ def _parser() -> Parser:
         "--timeout", metavar="TIME", help="the whole command's time: 90s, 10m, 2h"
     )
     budget.add_argument(
+        "--stop-when-flat",
+        action="store_true",
+        help="end sooner, once all that is left gains less than another seed",
+    )
+    budget.add_argument(
         "--max-epochs",
         metavar="N",
         help="the longest one trial trains; fixed within a study [30]",
@@ -145,6 +150,11 @@ def _parser() -> Parser:
     )
     search.add_argument("--sampler", metavar="NAME", help=_choices(SAMPLERS))
     search.add_argument("--pruner", metavar="NAME", help=_choices(PRUNERS))
+    search.add_argument(
+        "--warm-start",
+        metavar="FOLDER",
+        help="an earlier study, whose best are tried first",
+    )
     search.add_argument("--seed", metavar="N", help="seed of everything random [0]")
     search.add_argument(
         "--final-seeds", metavar="N", help="times the winner is trained anew [5]"

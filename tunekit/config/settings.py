@@ -89,6 +89,11 @@ class Config:
     pruner: str = PRUNERS[0]
     """How weak trials are stopped early; ``promote`` pauses trials and lets the best
     go on."""
+    warm_start: str | None = None
+    """Folder of an earlier study: its best configurations are tried first."""
+    stop_when_flat: bool = False
+    """End the search once what is left of the budget can be expected to gain less than
+    another seed changes; see :mod:`tunekit.flat`."""
     engine: str = "auto"
     """What trains: ``vectorized`` (many trials as one network; also ``auto``) or
     ``lightning`` (one after the other in a Trainer)."""
@@ -229,7 +234,8 @@ _ONE_OF: dict[str, tuple[str, ...]] = {
 }
 
 _REQUIRED = ("max_epochs", "patience", "workers", "seed", "final_seeds")
-_PATHS = ("data", "target", "valid_data", "test_data")
+_PATHS = ("data", "target", "valid_data", "test_data", "warm_start")
+_SWITCHES = ("stop_when_flat",)
 
 
 def check_name(name: str) -> None:
@@ -316,6 +322,10 @@ def _typed(name: str, value: Any) -> Any:
                 f"space must be a table of hyperparameters, got {value!r}"
             )
         return dict(value)
+    if name in _SWITCHES:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{flag} must be true or false, got {value!r:.80}")
+        return value
     if name in _AT_LEAST:
         if value is None and name not in _REQUIRED:
             return None

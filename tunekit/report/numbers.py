@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunekit.errors import ConfigError, DataError, SpaceError
+from tunekit.flat import FLAT, why_ended
 from tunekit.paused import chain_of, is_paused
 from tunekit.report import narrowing
 from tunekit.report.importance import importance
@@ -129,6 +130,9 @@ def build(folder: Path) -> dict[str, Any]:
             if trial.state.name == "FAIL"
         ],
         "stopped_early": _stopped(trials),
+        "ended_flat": why_ended(study.user_attrs.get(FLAT))
+        if settings.get("stop_when_flat")
+        else "",
         "trial_list": trials,
         "settings": settings,
     }

@@ -23,6 +23,7 @@ DEFINING = (
     "seed",
     "direction",
     "enqueue",
+    "warm_start",
 )
 """Settings that cannot change within a study, beside its data and its space."""
 

@@ -173,7 +173,7 @@ class Store:
     @property
     def pauses(self) -> bool:
         """Whether trials are ever paused."""
-        return not isinstance(self._chooser, Straight)
+        return bool(self._chooser.begin.to_epoch < self._max_epochs)
 
     def next_step(self, allows: Allows) -> Promote | Begin | None:
         """What would be done next, were no trial abandoned; None for nothing."""

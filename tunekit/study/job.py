@@ -101,6 +101,7 @@ class Job:
         from tunekit.files import allow_many
         from tunekit.store import Store, check_same, settings_of
         from tunekit.tally import as_one
+        from tunekit.warm import KEY
 
         allow_many()
         folder, settings = self.config.folder, self.setup.settings
@@ -110,6 +111,10 @@ class Job:
             check_same(folder, settings, described)
             before = settings_of(folder)
         else:
+            if self.config.warm_start is not None:
+                warm = self.setup.warm()
+                described[KEY] = warm.configurations
+                self.plan.say(f"  {warm}")
             self._expect()
             Store.create(folder, settings, described)
         store = self.setup.open()

@@ -17,6 +17,7 @@ from tunekit.errors import SpaceError, did_you_mean, one_line
 from tunekit.space import Scale, Space
 from tunekit.store import quiet_optuna
 from tunekit.trial import Recipe
+from tunekit.warm import matched
 
 __all__ = ["Chosen", "Configuration", "OwnSpace"]
 
@@ -128,6 +129,42 @@ class OwnSpace:
             SpaceError: A name that the space does not ask for, or a value outside.
         """
         return [self._configuration(n, params) for n, params in enumerate(enqueue)]
+
+    def earlier(
+        self, params: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, BaseDistribution]] | None:
+        """What an earlier study tried, as Optuna would store it here.
+
+        Args:
+            params: By human or stored name; others are passed over.
+
+        Returns:
+            With the distributions; None where a value lies outside, or all are passed
+            over.
+        """
+        if self.scales is not None:
+            inside = matched(params, self.scales)
+            if inside is None:
+                return None
+            return self.scales.to_stored(inside), self.scales.distributions(inside)
+        asked = {k: d for t in self._rehearsed for k, d in t.distributions.items()}
+        human = {k: v for k, v in params.items() if k not in asked}
+        stored = {**_gaps(human, asked), **params}
+        stored = {name: stored[name] for name in stored if name in asked}
+        if not stored or not all(_contains(asked[k], v) for k, v in stored.items()):
+            return None
+        return stored, {name: asked[name] for name in stored}
+
+    def settled(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The same as it can be enqueued; None where it cannot."""
+        if self.scales is not None:
+            return matched(params, self.scales)
+        found = self.earlier(params)
+        try:
+            self.configurations([found[0]] if found else [])
+        except SpaceError:  # names that the function never asks for together
+            return None
+        return found[0] if found else None
 
     def _configuration(self, n: int, params: Mapping[str, Any]) -> Configuration:
         fixed = {} if self.scales is None else self.scales.fixed

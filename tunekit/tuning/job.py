@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from tunekit.tally import as_one
 from tunekit.tuning.candidates import Chosen, OwnSpace
 from tunekit.tuning.options import Options
 from tunekit.tuning.result import TuneResult
+from tunekit.warm import KEY, recorded
 from tunekit.workers import end_paused, work
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def tune(
     sampler: str | BaseSampler | None = None,
     pruner: str | BasePruner | None = None,
     enqueue: Sequence[Mapping[str, Any]] | None = None,
+    warm_start: Any = None,
+    stop_when_flat: bool = False,
     trainer: None = None,
     in_flight: int = 1,
     seed: int = 0,
@@ -81,6 +85,13 @@ def tune(
             promote when None: trials are paused, and the most promising go on.
         enqueue: Configurations to try first, in human units; what one leaves out, the
             sampler gives.
+        warm_start: An earlier study, as the folder of one, a result, or an
+            ``optuna.Study``: three of its best configurations that lie far from one
+            another are tried after those of ``enqueue``. Its hyperparameters are
+            matched by name; trials outside this space are skipped, which is logged.
+        stop_when_flat: End the search before its budget, once all that is left of it
+            can be expected to gain less than another seed changes; the study's user
+            attribute ``flat`` says what was found.
         trainer: None; an iterable brings its own.
         in_flight: Trials that are open at once; each gives one value in turn.
         seed: Decides all that is drawn.
@@ -127,6 +138,8 @@ def tune(
         sampler=sampler,  # type: ignore[arg-type]  # made a name there
         pruner=pruner,  # type: ignore[arg-type]
         enqueue=() if enqueue is None else enqueue,
+        warm_start=warm_start,
+        stop_when_flat=stop_when_flat,
         in_flight=in_flight,
         seed=seed,
         name="study" if name is None else name,
@@ -147,22 +160,33 @@ def tune(
 def _open(options: Options, own: OwnSpace, folder: Path | None) -> tuple[Store, bool]:
     """The study, new or begun before, and whether it has its result already."""
     settings = options.as_settings(own)
-    sampler, pruner = options.build_sampler(own), options.build_pruner()
+    before: dict[str, Any] | None = None
+    first: Sequence[Mapping[str, Any]]
+    if folder is not None and Store.exists(folder):
+        check_same(folder, settings, _DESCRIBED)
+        before, first = settings_of(folder), recorded(folder)
+    else:
+        first = _warm(options, own)
+    sampler, pruner = options.build_sampler(own, first), options.build_pruner()
     chooser = options.build_chooser(sampler, own)
     if folder is None:
         return MemoryStore(options.name, settings, sampler, pruner, chooser), False
-    before = None
-    if Store.exists(folder):
-        check_same(folder, settings, _DESCRIBED)
-        before = settings_of(folder)
-    else:
-        Store.create(folder, settings, _DESCRIBED)
+    if before is None:
+        Store.create(folder, settings, {**_DESCRIBED, KEY: first})
     store = Store(folder, sampler, pruner, chooser)
     if before is not None and _is_finished(store, before, options):
         return store, True
     store.extend(settings)
     store.study.set_user_attr("finished", False)
     return store, False
+
+
+def _warm(options: Options, own: OwnSpace) -> Sequence[dict[str, Any]]:
+    """The configurations of a warm start, with a word on those left out."""
+    found = options.warm(own)
+    if found.skipped:
+        logging.getLogger("tunekit").warning("%s", found)
+    return found.configurations
 
 
 def _is_finished(store: Store, before: Mapping[str, Any], options: Options) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from optuna.pruners import BasePruner
@@ -14,9 +15,11 @@ from optuna.study import Study
 
 from tunekit.config import PRUNERS, SAMPLERS, check_name, parse_seconds
 from tunekit.errors import ConfigError, did_you_mean, one_line
+from tunekit.flat import Remaining
 from tunekit.rungs import Chooser, epochs_for
 from tunekit.search import SeededSampler, chooser, pruner, rungs_of, sampler
 from tunekit.tuning.candidates import OwnSpace
+from tunekit.warm import Warm, earlier, warm
 
 __all__ = ["Options"]
 
@@ -39,6 +42,8 @@ class Options:
     sampler: str | BaseSampler
     pruner: str | BasePruner
     enqueue: Sequence[Mapping[str, Any]]
+    warm_start: Any
+    stop_when_flat: bool
     in_flight: int
     seed: int
     name: str
@@ -76,11 +81,35 @@ class Options:
         self._set("sampler", _known("sampler", self.sampler, SAMPLERS, BaseSampler))
         self._set("pruner", _known("pruner", self.pruner, PRUNERS, BasePruner))
         check_name(self.name)
+        if not isinstance(self.stop_when_flat, bool):
+            raise ConfigError(
+                f"stop_when_flat must be True or False, got {self.stop_when_flat!r}"
+            )
         self._check_enqueue()
 
-    def build_sampler(self, space: OwnSpace) -> SeededSampler:
-        """The sampler; what is enqueued comes first."""
-        first = space.configurations(self.enqueue)
+    def warm(self, space: OwnSpace) -> Warm:
+        """What is taken from an earlier study, if there is one.
+
+        Raises:
+            ConfigError: If it cannot be used.
+        """
+        if self.warm_start is None:
+            return Warm()
+        known = earlier(self.warm_start, maximize=self.maximize)
+        found = warm(known, space.earlier)
+        settled = [space.settled(params) for params in found.configurations]
+        return replace(found, configurations=[each for each in settled if each])
+
+    def build_sampler(
+        self, space: OwnSpace, warm: Sequence[Mapping[str, Any]] = ()
+    ) -> SeededSampler:
+        """The sampler; what is enqueued comes first, then what comes from a warm start.
+
+        Args:
+            space: What is searched.
+            warm: The configurations of a warm start.
+        """
+        first = space.configurations([*self.enqueue, *warm])
         given = [each.stored for each in first]
         distributions = [each.distributions for each in first]
         if isinstance(self.sampler, BaseSampler):
@@ -110,6 +139,7 @@ class Options:
         self, sampler: SeededSampler, space: OwnSpace
     ) -> Callable[[Study], Chooser]:
         """What decides between new trials and paused ones, given the study."""
+        flat = Remaining(self.max_epochs, self.n_trials, self.epochs)
         return chooser(
             sampler,
             space.scales,
@@ -117,6 +147,7 @@ class Options:
             max_epochs=self.max_epochs,
             seed=self.seed,
             n_trials=self.n_trials,
+            flat=flat if self.stop_when_flat else None,
         )
 
     def build_pruner(self) -> BasePruner:
@@ -147,6 +178,8 @@ class Options:
             "sampler": _word(self.sampler),
             "pruner": _word(self.pruner),
             "direction": self.direction,
+            "warm_start": _source(self.warm_start),
+            "stop_when_flat": self.stop_when_flat,
             "in_flight": self.in_flight,
             "seed": self.seed,
             "name": self.name,
@@ -197,6 +230,14 @@ def _known(what: str, given: Any, names: Sequence[str], kind: type) -> Any:
         f"{what} must be one of {', '.join(names)} or an Optuna {what}, got "
         f"{one_line(repr(given))}" + did_you_mean(str(given), names)
     )
+
+
+def _source(warm_start: Any) -> str | None:
+    """Which earlier study it is, in a word."""
+    if warm_start is None or isinstance(warm_start, str | Path):
+        return None if warm_start is None else str(warm_start)
+    study = getattr(warm_start, "study", warm_start)
+    return f'the study "{getattr(study, "study_name", study)}"'
 
 
 def _word(given: Any) -> str:

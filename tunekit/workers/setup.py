@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from tunekit.board import Board
 from tunekit.budget import Budget, final_seconds
 from tunekit.config import Config
 from tunekit.data import Table, load
+from tunekit.flat import Remaining
 from tunekit.search import chooser, pruner, rungs_of, sampler
 from tunekit.space import Categorical, Range, Space, recipe_space
 from tunekit.store import Store
 from tunekit.tally import ended
 from tunekit.trial import Recipe
+from tunekit.warm import Params, Warm, earlier, matched, recorded, warm
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -98,12 +100,42 @@ class Setup:
             "n_trials": config.n_trials,
             "rungs": rungs,
         }
+        first = [self._fits(params) for params in recorded(config.folder)]
         proposes = sampler(
-            config.sampler, self.space, defaults=Recipe().as_dict(), **common
+            config.sampler,
+            self.space,
+            defaults=Recipe().as_dict(),
+            first=[stored for stored, _ in filter(None, first)],
+            distributions=[asked for _, asked in filter(None, first)],
+            **common,
         )
-        decides = chooser(proposes, self.space, max_epochs=config.max_epochs, **common)
+        flat = Remaining(config.max_epochs, config.n_trials, config.epochs)
+        decides = chooser(
+            proposes,
+            self.space,
+            max_epochs=config.max_epochs,
+            flat=flat if config.stop_when_flat else None,
+            **common,
+        )
         prunes = pruner(config.pruner, config.max_epochs)
         return Store(config.folder, proposes, prunes, decides)
+
+    def warm(self) -> Warm:
+        """What is taken from the earlier study that options name.
+
+        Raises:
+            ConfigError: If it cannot be used.
+        """
+        found = warm(earlier(self.config.warm_start), self._fits)
+        plain = [matched(params, self.space) or {} for params in found.configurations]
+        return replace(found, configurations=plain)
+
+    def _fits(self, params: Params) -> tuple[Params, dict[str, Any]] | None:
+        """A configuration as Optuna stores it, if it is one of this space."""
+        inside = matched(params, self.space)
+        if inside is None:
+            return None
+        return self.space.to_stored(inside), self.space.distributions(inside)
 
     def board(self) -> Board:
         """TensorBoard's files, described."""
