@@ -15,11 +15,11 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tunekit.paused import as_one
 from tunekit.sampler import reader as module
 from tunekit.sampler.cube import Cube
 from tunekit.sampler.history import History
 from tunekit.sampler.reader import Reader
+from tunekit.tally import as_one
 
 SPACE: dict[str, BaseDistribution] = {
     "x": FloatDistribution(0.0, 1.0),
