@@ -486,7 +486,7 @@ VALUES = {
     "out": "o",
     "name": "n",
 }
-SWITCHES = ("stop_when_flat",)
+SWITCHES = ("stop_when_flat", "extend")
 
 
 def test_every_flag_reaches_its_option() -> None:

@@ -180,6 +180,11 @@ def _parser() -> Parser:
         "--name", metavar="NAME", help="the study's name [the file's stem]"
     )
     files.add_argument(
+        "--extend",
+        action="store_true",
+        help="widen the ranges or choices of a study, and keep its trials",
+    )
+    files.add_argument(
         "--config", metavar="FILE.toml", help="the same options as keys (n_trials = 50)"
     )
     files.add_argument(

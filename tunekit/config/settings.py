@@ -109,6 +109,8 @@ class Config:
     """Seeds with which the winner is trained anew."""
     out: str = "runs"
     """Folder of all studies."""
+    extend: bool = False
+    """Let the space of a study that exists grow to this one; its trials are kept."""
     name: str = ""
     """The study's name; the data file's stem, or ``digits``, when empty."""
 
@@ -193,6 +195,7 @@ class Config:
         }
         found["drop"], found["split"] = list(self.drop), list(self.split)
         found["space"] = dict(self.space)
+        del found["extend"]  # it is asked for once, and is no property of a study
         return {name: value for name, value in found.items() if value is not None}
 
     def _check_split(self) -> None:
@@ -235,7 +238,7 @@ _ONE_OF: dict[str, tuple[str, ...]] = {
 
 _REQUIRED = ("max_epochs", "patience", "workers", "seed", "final_seeds")
 _PATHS = ("data", "target", "valid_data", "test_data", "warm_start")
-_SWITCHES = ("stop_when_flat",)
+_SWITCHES = ("stop_when_flat", "extend")
 
 
 def check_name(name: str) -> None:

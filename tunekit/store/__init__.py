@@ -4,6 +4,7 @@ from tunekit.store.journal import quiet_optuna
 from tunekit.store.memory import MemoryStore
 from tunekit.store.same import DEFINING, check_same, settings_of
 from tunekit.store.store import Store
+from tunekit.store.widen import widen
 
 __all__ = [
     "DEFINING",
@@ -12,4 +13,5 @@ __all__ = [
     "check_same",
     "quiet_optuna",
     "settings_of",
+    "widen",
 ]

@@ -46,6 +46,7 @@ class Journal(BaseJournalBackend):
         self._lock = _JournalLock(folder / "journal.lock", self._path)
         if not self._path.exists():
             self._path.open("ab").close()
+        self._file = self._path.stat().st_ino
         self._place = 0, 0  # so many logs fill so many bytes: a place to read on from
         # Opening a block and appending take first this, then the lock of the file;
         # whoever has the file for a block wants this only for a moment.
@@ -139,7 +140,10 @@ class Journal(BaseJournalBackend):
         if self._path.stat().st_size <= offset:
             return
         with self._path.open("rb") as file:
-            end = os.fstat(file.fileno()).st_size
+            found = os.fstat(file.fileno())
+            if found.st_ino != self._file:
+                return  # written anew for a wider space: what was told stays
+            end = found.st_size
             file.seek(offset)
             for line in file:
                 offset += len(line)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tunekit.errors import ResumeError
 
-__all__ = ["DEFINING", "check_same", "settings_of"]
+__all__ = ["DEFINING", "check_same", "in_few_words", "other_name", "settings_of"]
 
 DEFINING = (
     "target",
@@ -68,20 +68,24 @@ def check_same(
     for name in DEFINING:
         old, new = before.get(name), settings.get(name)
         if not differs and old != new:
-            differs = f"{name.replace('_', '-')} {_plain(old)}, now {_plain(new)}"
+            differs = (
+                f"{name.replace('_', '-')} {in_few_words(old)}, now {in_few_words(new)}"
+            )
     old_space, new_space = before.get("space", {}), settings.get("space", {})
     for name in [*new_space, *old_space]:
         old, new = old_space.get(name), new_space.get(name)
         if not differs and old != new:
-            differs = f"another space ({name} {_plain(old)}, now {_plain(new)})"
+            differs = (
+                f"another space ({name} {in_few_words(old)}, now {in_few_words(new)})"
+            )
     if differs:
         raise ResumeError(
             f'the study "{folder.name}" was made with {differs}; '
-            f"choose another name, such as --name {_free(folder)}"
+            f"choose another name, such as --name {other_name(folder)}"
         )
 
 
-def _plain(value: Any) -> str:
+def in_few_words(value: Any) -> str:
     """A setting in few words."""
     if isinstance(value, Mapping):
         return f"{value.get('low')}..{value.get('high')} ({value.get('scale')})"
@@ -90,7 +94,7 @@ def _plain(value: Any) -> str:
     return "not set" if value is None else str(value)
 
 
-def _free(folder: Path) -> str:
+def other_name(folder: Path) -> str:
     """A study name that is not taken."""
     n = 2
     while (folder.parent / f"{folder.name}-{n}").exists():

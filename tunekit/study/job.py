@@ -99,7 +99,7 @@ class Job:
 
     def _run(self) -> Result:
         from tunekit.files import allow_many
-        from tunekit.store import Store, check_same, settings_of
+        from tunekit.store import Store, check_same, settings_of, widen
         from tunekit.tally import as_one
         from tunekit.warm import KEY
 
@@ -108,8 +108,13 @@ class Job:
         described = self.setup.table.describe()
         before: dict[str, Any] | None = None
         if Store.exists(folder):
-            check_same(folder, settings, described)
             before = settings_of(folder)
+            if self.config.extend:
+                same = settings | {"space": before.get("space", {})}
+                check_same(folder, same, described)
+                if widen(folder, settings, self.setup.space):
+                    self.plan.say("  the space is wider now; what was tried is kept")
+            check_same(folder, settings, described)
         else:
             if self.config.warm_start is not None:
                 warm = self.setup.warm()

@@ -18,7 +18,7 @@ from tunekit.errors import ConfigError
 from tunekit.history import history
 from tunekit.interrupt import Interrupted, listening
 from tunekit.iterables import IterableEngine
-from tunekit.store import MemoryStore, Store, check_same, settings_of
+from tunekit.store import MemoryStore, Store, check_same, settings_of, widen
 from tunekit.tally import as_one
 from tunekit.tuning.candidates import Chosen, OwnSpace
 from tunekit.tuning.options import Options
@@ -56,6 +56,7 @@ def tune(
     in_flight: int = 1,
     seed: int = 0,
     out: str | Path | None = None,
+    extend: bool = False,
     name: str | None = None,
 ) -> TuneResult:
     """Search the hyperparameters of a training loop.
@@ -99,6 +100,8 @@ def tune(
             with what was stopped, and returns at once what is finished. A trial that
             was stopped is run again to where it was, which counts once. In memory
             alone when None.
+        extend: Let the space of a study that ``out`` holds grow to this one, with wider
+            ranges or more choices; its trials are kept.
         name: The study's name; ``study`` when None.
 
     Raises:
@@ -140,6 +143,7 @@ def tune(
         enqueue=() if enqueue is None else enqueue,
         warm_start=warm_start,
         stop_when_flat=stop_when_flat,
+        extend=extend,
         in_flight=in_flight,
         seed=seed,
         name="study" if name is None else name,
@@ -163,8 +167,18 @@ def _open(options: Options, own: OwnSpace, folder: Path | None) -> tuple[Store, 
     before: dict[str, Any] | None = None
     first: Sequence[Mapping[str, Any]]
     if folder is not None and Store.exists(folder):
+        before = settings_of(folder)
+        if options.extend:
+            same = {**settings, "space": before.get("space", {})}
+            check_same(folder, same, _DESCRIBED)
+            if own.scales is None:
+                raise ConfigError(
+                    "extend must have a space that is a dict of scales, got a "
+                    "function; give the scales or another name"
+                )
+            widen(folder, settings, own.scales)
         check_same(folder, settings, _DESCRIBED)
-        before, first = settings_of(folder), recorded(folder)
+        first = recorded(folder)
     else:
         first = _warm(options, own)
     sampler, pruner = options.build_sampler(own, first), options.build_pruner()

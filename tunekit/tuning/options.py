@@ -44,6 +44,7 @@ class Options:
     enqueue: Sequence[Mapping[str, Any]]
     warm_start: Any
     stop_when_flat: bool
+    extend: bool
     in_flight: int
     seed: int
     name: str
@@ -81,10 +82,9 @@ class Options:
         self._set("sampler", _known("sampler", self.sampler, SAMPLERS, BaseSampler))
         self._set("pruner", _known("pruner", self.pruner, PRUNERS, BasePruner))
         check_name(self.name)
-        if not isinstance(self.stop_when_flat, bool):
-            raise ConfigError(
-                f"stop_when_flat must be True or False, got {self.stop_when_flat!r}"
-            )
+        for name in ("stop_when_flat", "extend"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise ConfigError(f"{name} must be True or False, got {value!r}")
         self._check_enqueue()
 
     def warm(self, space: OwnSpace) -> Warm:
