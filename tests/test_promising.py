@@ -14,10 +14,10 @@ from optuna.distributions import FloatDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tunekit.paused import as_one
 from tunekit.promising import Promising
 from tunekit.rungs import Begin, Promote
 from tunekit.sampler import CoarseToFineSampler
+from tunekit.tally import as_one
 
 RUNGS = (1, 3, 9, 27)
 SPACE = {"x": FloatDistribution(0.0, 1.0)}

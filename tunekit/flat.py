@@ -24,10 +24,9 @@ from optuna.trial import FrozenTrial, TrialState
 from tunekit.paused import may_go_on, reached
 from tunekit.rungs import Begin, Chooser, Promote
 from tunekit.sampler import CoarseToFineSampler
-from tunekit.sampler.belief import Belief
+from tunekit.sampler.belief import Belief, warped
 from tunekit.sampler.candidates import propose
 from tunekit.sampler.history import History
-from tunekit.surrogate import Warp
 
 __all__ = ["FLAT", "Flat", "Remaining", "why_ended"]
 
@@ -172,9 +171,9 @@ def why_ended(found: Mapping[str, Any] | None) -> str:
 
 def _gained(history: History) -> float:
     """By how much the last third of the trials lowered the best value."""
-    warped = Warp(history.values).of(history.values)
+    values = warped(history)
     before = history.trial < 2 * len(history) // 3
-    return float(warped[before].min() - warped.min())
+    return float(values[before].min() - values.min())
 
 
 def _rate(belief: Belief, number: int) -> float:

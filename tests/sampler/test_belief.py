@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tunekit.sampler.belief import Belief, believe, constants_of
+from tunekit.sampler.belief import Belief, believe, constants_of, warped
 from tunekit.sampler.cube import Cube
 from tunekit.sampler.history import History
 from tunekit.sampler.reader import Reader
-from tunekit.surrogate import Surrogate, Warp, expected_improvement
+from tunekit.surrogate import Surrogate, expected_improvement
 
 Floats = NDArray[np.float64]
 RUNGS = (1, 3, 9, 27)
@@ -93,7 +93,7 @@ def textbook(
     new = x, np.full(len(x), t), trials
     within = k(*seen, *seen) + (noise + 1e-6) * np.eye(len(known.t))
     between = k(*new, *seen)
-    z = Warp(known.values).of(known.values)
+    z = warped(known)
     explained = np.einsum("mn,nm->m", between, np.linalg.solve(within, between.T))
     prior = s_m + s_b + s_a + own * (c_0 + c_1)
     return between @ np.linalg.solve(within, z), np.sqrt(prior - explained)
@@ -107,7 +107,7 @@ def test_a_new_trial_is_worth_its_expected_improvement_an_epoch() -> None:
     points = np.random.default_rng(1).random((30, 2))
     rates = belief.rates(points)
     assert rates.shape == (4, 30)
-    best = Warp(belief.history.values).of(belief.history.values).min()
+    best = warped(belief.history).min()
     assert belief.best == best
     for rung, found in zip(RUNGS, rates, strict=True):
         new = np.full(30, -1)
@@ -231,7 +231,7 @@ def test_of_many_rows_the_best_and_the_latest_are_kept() -> None:
     belief = believed(trials)
     kept = belief.model._seen
     assert 200 < len(kept) <= 400
-    z = Warp(belief.history.values).of(belief.history.values)
+    z = warped(belief.history)
     assert set(np.sort(z)[:200]) <= set(kept.z)
     assert (kept.z[-200:] == z[-200:]).all()
     assert belief.promise.shape == (500,)

@@ -59,7 +59,7 @@ def test_a_paused_loop_waits_and_goes_on(in_flight: int) -> None:
     assert loops.begun == len(result.trials) > 60 / 9
     assert loops.open == 0
     assert len(loops.given) == result.trials["epochs"].sum() == 60
-    assert set(result.trials["epochs"]) >= {1, 3, 9}
+    assert set(result.trials["epochs"]) >= {1, 9}
     assert result.best_value == min(loops.given)
     if in_flight == 1:
         best, expected = math.inf, []

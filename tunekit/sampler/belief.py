@@ -19,7 +19,7 @@ from tunekit.sampler.history import History, progress
 from tunekit.sampler.region import Region, around
 from tunekit.surrogate import Observations, Surrogate, Warp, expected_improvement
 
-__all__ = ["Belief", "believe", "constants_of"]
+__all__ = ["Belief", "believe", "constants_of", "warped"]
 
 _ROWS = 400
 """The most rows that a model is conditioned on: the best, and the latest."""
@@ -117,6 +117,16 @@ def believe(history: History, constants: Floats, rungs: Sequence[int]) -> Belief
     return Belief(history, model, lowest, promise, region, conditions, tuple(rungs))
 
 
+def warped(history: History) -> Floats:
+    """The values of a history as its model sees them, (N,); the lower the better.
+
+    Where curves are known, most values are on their way, and the last gains are judged
+    as they are; where ends alone are, they are magnified the nearer to the best.
+    """
+    curves = bool((history.t < 1.0).any())
+    return Warp(history.values, 2.0 if curves else 0.3).of(history.values)
+
+
 def _imagined(history: History, model: Surrogate, seen: Observations) -> Observations:
     """What was seen, and what is expected of what runs on: there, and at its end.
 
@@ -145,5 +155,5 @@ def _observations(history: History) -> Observations:
         history.cube.features(history.points)[history.trial],
         history.t,
         history.trial,
-        Warp(history.values).of(history.values),
+        warped(history),
     )
