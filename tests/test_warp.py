@@ -72,7 +72,7 @@ def test_how_bad_the_bad_half_is_makes_no_difference(values, worst):
 def test_the_last_gains_count_most():
     warp = Warp(np.array([0.0, 0.5, 1.0, 1.5, 2.0]))
     near, far = (warp.of(np.array([a, a + 0.1])) for a in (0.0, 0.9))
-    assert np.diff(near)[0] > 1.3 * np.diff(far)[0] > 0
+    assert np.diff(near)[0] > 5 * np.diff(far)[0] > 0
 
 
 def test_half_of_the_values_are_stretched_to_a_size_of_one():
@@ -117,7 +117,7 @@ def test_one_trial_that_works_is_better_than_those_that_fail(n_lost):
     warped = of(values)
     assert warped[0] < 0
     assert (warped[1:] > 0).all()
-    assert (warped[1:] > warped[0] + 0.3).all()
+    assert (warped[1:] > warped[0] + 1).all()
 
 
 def test_values_that_differ_by_rounding_alone_are_nearly_one():

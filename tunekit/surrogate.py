@@ -104,7 +104,7 @@ class Warp:
         True
     """
 
-    def __init__(self, values: Floats, stretch: float = 2.0) -> None:
+    def __init__(self, values: Floats, stretch: float = 0.1) -> None:
         finite = np.sort(values[np.isfinite(values)])
         self._sorted, self._n, self._stretch = finite, len(values), stretch
         self._best = float(finite[0]) if len(finite) else 0.0

@@ -193,6 +193,25 @@ def test_five_failures_in_a_row_stop_it() -> None:
         search(lambda params: ["high"], n_trials=12)
 
 
+def test_a_disk_that_is_full_at_the_end_hides_no_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(params: dict[str, Any]) -> Iterator[float]:
+        raise RuntimeError("a cable is loose")
+        yield 0.0
+
+    known = optuna.Study.set_user_attr
+
+    def full(study: optuna.Study, key: str, value: Any) -> None:
+        if key == "seconds":
+            raise OSError(28, "No space left on device")
+        known(study, key, value)
+
+    monkeypatch.setattr(optuna.Study, "set_user_attr", full)
+    with pytest.raises(StoppedError, match="a cable is loose"):
+        search(broken, n_trials=9, out=tmp_path)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_a_value_not_finite_ends_its_trial_as_diverged(

@@ -150,7 +150,7 @@ class Store:
                 store.report(trial, loss, epoch)
                 if trial.should_prune():
                     store.finish(trial, TrialState.PRUNED, attributes)
-                    trial = store.next_trial(may_start, suggest)
+                    trial = store.next_trial(allows, suggest)
 
         Raises:
             StoppedError: If it cannot be written; this store then writes no more.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from tunekit.budget import Budget
 from tunekit.closing import trials_frame
 from tunekit.errors import ConfigError
 from tunekit.history import history
-from tunekit.interrupt import Interrupted, listening
+from tunekit.interrupt import Interrupted, listening, shield
 from tunekit.iterables import IterableEngine
 from tunekit.store import MemoryStore, Store, check_same, settings_of, widen
 from tunekit.tally import as_one
@@ -244,7 +245,9 @@ def _search(
         engine.close()
         total = round(spent + time.time() - began, 3)
         store.release_all()
-        store.study.set_user_attr("seconds", total)
+        # On a full disk this fails, too; the first error is the one to tell.
+        with shield(), contextlib.suppress(OSError, AssertionError):
+            store.study.set_user_attr("seconds", total)
 
 
 def _budget(options: Options, until: float | None) -> Budget:
