@@ -6,9 +6,9 @@ from tunekit.config.settings import (
     SAMPLERS,
     Config,
     check_name,
-    parse_seconds,
     read_toml,
 )
+from tunekit.config.typed import parse_seconds
 
 __all__ = [
     "PRUNERS",

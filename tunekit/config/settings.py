@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from tunekit.config.typed import AT_LEAST, as_flag, typed
 from tunekit.errors import ConfigError, did_you_mean, one_line
 from tunekit.rungs import epochs_for
 from tunekit.space import recipe_space
 
-__all__ = ["PRUNERS", "SAMPLERS", "Config", "check_name", "parse_seconds", "read_toml"]
+__all__ = ["PRUNERS", "SAMPLERS", "Config", "check_name", "read_toml"]
 
 SAMPLERS: tuple[str, ...] = (
     "coarse-to-fine",
@@ -40,7 +41,6 @@ _ENGINES = ("auto", "vectorized", "lightning")
 _ACCELERATORS = ("auto", "cpu", "gpu")
 _LONGEST_NAME = 100
 """Characters of a study's name; folders of some systems have at most 255."""
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,16 +118,18 @@ class Config:
         """Check and complete every option."""
         for each in dataclasses.fields(self):
             value = getattr(self, each.name)
-            object.__setattr__(self, each.name, _typed(each.name, value))
-        for name, low in _AT_LEAST.items():
+            object.__setattr__(self, each.name, typed(each.name, value))
+        for name, low in AT_LEAST.items():
             value = getattr(self, name)
             if value is not None and value < low:
-                raise ConfigError(f"{_flag(name)} must be at least {low}, got {value}")
+                raise ConfigError(
+                    f"{as_flag(name)} must be at least {low}, got {value}"
+                )
         for name, known in _ONE_OF.items():
             value = getattr(self, name)
             if value not in known:
                 raise ConfigError(
-                    f'{_flag(name)} must be one of {", ".join(known)}, got "{value}"'
+                    f'{as_flag(name)} must be one of {", ".join(known)}, got "{value}"'
                     + did_you_mean(value, known)
                 )
         if self.timeout is not None and not 0 < self.timeout < math.inf:
@@ -219,26 +221,12 @@ class Config:
             object.__setattr__(self, "split", tuple(share / total for share in shares))
 
 
-_AT_LEAST: dict[str, int] = {
-    "n_trials": 1,
-    "max_epochs": 1,
-    "budget_epochs": 1,
-    "patience": 1,
-    "workers": 1,
-    "in_flight": 1,
-    "final_seeds": 1,
-    "seed": 0,
-}
 _ONE_OF: dict[str, tuple[str, ...]] = {
     "sampler": SAMPLERS,
     "pruner": PRUNERS,
     "engine": _ENGINES,
     "accelerator": _ACCELERATORS,
 }
-
-_REQUIRED = ("max_epochs", "patience", "workers", "seed", "final_seeds")
-_PATHS = ("data", "target", "valid_data", "test_data", "warm_start")
-_SWITCHES = ("stop_when_flat", "extend")
 
 
 def check_name(name: str) -> None:
@@ -258,29 +246,6 @@ def check_name(name: str) -> None:
         )
 
 
-def parse_seconds(text: str | float) -> float:
-    """Seconds from ``90``, ``90s``, ``10m``, ``1h30m``, ``2d``.
-
-    Raises:
-        ConfigError: If it is no duration.
-
-    Example:
-        >>> parse_seconds("1h30m"), parse_seconds(45)
-        (5400.0, 45.0)
-    """
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        return float(text)
-    clean = str(text).strip().lower()
-    if re.fullmatch(r"\d+(\.\d+)?", clean):
-        return float(clean)
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", clean)
-    if not parts or "".join(number + unit for number, unit in parts) != clean:
-        raise ConfigError(
-            f'timeout must be a time such as 90s, 10m or 2h, got "{text}"'
-        )
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
 def read_toml(path: str | Path) -> dict[str, Any]:
     """The keys of a TOML file.
 
@@ -298,69 +263,3 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"config {path}: must be TOML, got: {error}") from None
     except ValueError as error:  # such as a path with a null character in it
         raise ConfigError(f"config {path!r}: cannot be read ({error})") from None
-
-
-def _flag(name: str) -> str:
-    """An option's name as people type it."""
-    return name.replace("_", "-")
-
-
-def _typed(name: str, value: Any) -> Any:
-    """``value`` in the type of option ``name``."""
-    flag = _flag(name)
-    if name == "timeout":
-        return None if value is None else parse_seconds(value)
-    if name == "split":
-        return _shares(value)
-    if name == "drop":
-        columns = value.split(",") if isinstance(value, str) else value
-        if not isinstance(columns, list | tuple) or not all(
-            isinstance(column, str) for column in columns
-        ):
-            raise ConfigError(f"drop must list column names, got {value!r}")
-        return tuple(sorted({column.strip() for column in columns}))
-    if name == "space":
-        if not isinstance(value, Mapping):
-            raise ConfigError(
-                f"space must be a table of hyperparameters, got {value!r}"
-            )
-        return dict(value)
-    if name in _SWITCHES:
-        if not isinstance(value, bool):
-            raise ConfigError(f"{flag} must be true or false, got {value!r:.80}")
-        return value
-    if name in _AT_LEAST:
-        if value is None and name not in _REQUIRED:
-            return None
-        # Python reads no longer texts of digits as integers.
-        if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,99}", value.strip()):
-            return int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            got = f"{value!r:.80}"
-            raise ConfigError(f"{flag} must be a whole number, got {got}")
-        return value
-    if isinstance(value, Path):
-        value = str(value)
-    if value is None and name in _PATHS:
-        return None
-    if not isinstance(value, str):
-        raise ConfigError(f"{flag} must be text, got {value!r}")
-    if not value and name in _PATHS:
-        raise ConfigError(f"{flag} must not be empty")
-    return value
-
-
-def _shares(value: Any) -> tuple[float, ...]:
-    """Three shares from ``60/20/20`` or a sequence."""
-    parts = re.split(r"[/,]", value) if isinstance(value, str) else value
-    try:
-        if not isinstance(parts, list | tuple):
-            raise TypeError
-        shares = tuple(float(part) for part in parts)
-    except (TypeError, ValueError):
-        raise ConfigError(
-            f"split must be three shares such as 60/20/20, got {value!r}"
-        ) from None
-    if not all(math.isfinite(share) for share in shares):
-        raise ConfigError(f"split must be three finite shares, got {value!r}")
-    return shares

@@ -7,28 +7,25 @@ a number is missing or not finite.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 import platform
-import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunekit.errors import ConfigError, DataError, SpaceError
+from tunekit.errors import SpaceError
 from tunekit.flat import FLAT, why_ended
 from tunekit.paused import chain_of, is_paused
 from tunekit.report import narrowing
 from tunekit.report.importance import importance
+from tunekit.report.reading import open_study, order, read, unreadable
 from tunekit.report.result import told
 from tunekit.report.searched import listed, scales
 from tunekit.tally import as_one
 
 if TYPE_CHECKING:
-    import optuna
     from optuna.trial import FrozenTrial
 
     from tunekit.space import Space
@@ -56,10 +53,10 @@ def build(folder: Path) -> dict[str, Any]:
         ConfigError: The folder is no study.
         DataError: One of its files is damaged.
     """
-    settings = _read(folder, "study.toml")
-    split = _read(folder, "split.json")
-    study = _open(folder)
-    final = _read(folder, "final.json") if (folder / "final.json").exists() else None
+    settings = read(folder, "study.toml")
+    split = read(folder, "split.json")
+    study = open_study(folder)
+    final = read(folder, "final.json") if (folder / "final.json").exists() else None
     recorded = study.get_trials(deepcopy=False)
     frozen = as_one(recorded)
     max_epochs = settings.get("max_epochs", math.inf)
@@ -67,7 +64,7 @@ def build(folder: Path) -> dict[str, Any]:
     try:
         known = scales(table)
     except SpaceError as error:
-        raise _unreadable(folder / "study.toml", error) from None
+        raise unreadable(folder / "study.toml", error) from None
     trials = [
         _trial(trial, known, max_epochs)
         | {"begun": chain_of(recorded, trial.number)[0] + 1}
@@ -82,7 +79,7 @@ def build(folder: Path) -> dict[str, Any]:
     try:
         winner = told(final, best["number"] if best else None, split.get("classes", []))
     except KeyError as error:
-        raise _unreadable(folder / "final.json", f"it lacks {error}") from None
+        raise unreadable(folder / "final.json", f"it lacks {error}") from None
     states = Counter(trial["state"] for trial in trials)
     report = {
         "study": study.study_name,
@@ -111,7 +108,7 @@ def build(folder: Path) -> dict[str, Any]:
             "seconds", sum(trial["seconds"] or 0.0 for trial in trials)
         ),
         "best": best,
-        "history": _history(recorded, _order(folder)),
+        "history": _history(recorded, order(folder)),
         **winner,
         "versions": study.user_attrs.get("versions") or _versions(),
         "space": space,
@@ -138,59 +135,6 @@ def build(folder: Path) -> dict[str, Any]:
     }
     plain: dict[str, Any] = _plain(report)
     return plain
-
-
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    """One file of the study, or the one line that says what is wrong with it."""
-    path = folder / name
-    try:
-        text = path.read_text(encoding="utf-8")
-        found: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-        if not isinstance(found, dict):
-            raise ValueError("not a table")
-    except (FileNotFoundError, NotADirectoryError):
-        raise _no_study(folder, name) from None
-    except OSError as error:
-        raise _unreadable(path, error.strerror or error) from None
-    except ValueError as error:
-        raise _unreadable(path, error) from None
-    return found
-
-
-def _open(folder: Path) -> optuna.Study:
-    path = folder / "journal.log"
-    # Optuna would make the file where there is none.
-    if not path.is_file():
-        raise _no_study(folder, path.name)
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    try:
-        storage = JournalStorage(JournalFileBackend(str(path)))
-        names = optuna.get_all_study_names(storage)
-        if not names:
-            raise _no_study(folder, "a study in journal.log")
-        name = folder.name if folder.name in names else names[0]
-        return optuna.load_study(study_name=name, storage=storage)
-    except ConfigError:
-        raise
-    # Optuna has no error of its own for a damaged journal: any may come.
-    except Exception as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, why: object) -> DataError:
-    return DataError(
-        f"{path} cannot be read ({why}); restore it from a copy of the folder"
-    )
-
-
-def _no_study(folder: Path, what: str) -> ConfigError:
-    return ConfigError(
-        f"{folder} is no study folder: it lacks {what}; give the folder OUT/NAME of a "
-        "study"
-    )
 
 
 def _trial(trial: FrozenTrial, space: Space, max_epochs: float) -> dict[str, Any]:
@@ -235,18 +179,6 @@ def _best(ranked: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     if not ranked:
         return None
     return {name: ranked[0][name] for name in ("number", "params", "val_loss", "epoch")}
-
-
-def _order(folder: Path) -> list[int]:
-    """For each recorded epoch, in the order of the work, the id of its trial."""
-    order = []
-    with (folder / "journal.log").open(encoding="utf-8") as journal:
-        for line in journal:
-            if '"intermediate_value"' in line:
-                # Of a last line that was cut off, Optuna's reader knows nothing either.
-                with contextlib.suppress(ValueError, KeyError):
-                    order.append(int(json.loads(line)["trial_id"]))
-    return order
 
 
 def _history(

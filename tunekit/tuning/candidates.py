@@ -10,13 +10,14 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.trial import BaseTrial, FrozenTrial, create_trial
+from optuna.trial import BaseTrial, FrozenTrial
 
 from tunekit.draws import UniformSampler
 from tunekit.errors import SpaceError, did_you_mean, one_line
 from tunekit.space import Scale, Space
 from tunekit.store import quiet_optuna
 from tunekit.trial import Recipe
+from tunekit.tuning.stored import contains, gaps, stored_value
 from tunekit.warm import matched
 
 __all__ = ["Chosen", "Configuration", "OwnSpace"]
@@ -149,9 +150,9 @@ class OwnSpace:
             return self.scales.to_stored(inside), self.scales.distributions(inside)
         asked = {k: d for t in self._rehearsed for k, d in t.distributions.items()}
         human = {k: v for k, v in params.items() if k not in asked}
-        stored = {**_gaps(human, asked), **params}
+        stored = {**gaps(human, asked), **params}
         stored = {name: stored[name] for name in stored if name in asked}
-        if not stored or not all(_contains(asked[k], v) for k, v in stored.items()):
+        if not stored or not all(contains(asked[k], v) for k, v in stored.items()):
             return None
         return stored, {name: asked[name] for name in stored}
 
@@ -177,12 +178,12 @@ class OwnSpace:
                         f'enqueue[{n}] "{name}" must be {fixed[name]!r}, got {value!r}'
                     )
             elif scale is not None:
-                stored[scale.stored_name(name)] = _stored(n, name, scale, value)
+                stored[scale.stored_name(name)] = stored_value(n, name, scale, value)
             else:
                 stored[name] = value
         asked = self._rehearse(stored, n).distributions
         if self.scales is None:
-            stored = _gaps(stored, asked)
+            stored = gaps(stored, asked)
             asked = self._rehearse(stored, n).distributions
         for name, value in stored.items():
             if name not in asked:
@@ -191,7 +192,7 @@ class OwnSpace:
                     f"enqueue[{n}] must hold names that the space asks for, got "
                     f'"{name}" beside {others}' + did_you_mean(name, asked)
                 )
-            if not _contains(asked[name], value):
+            if not contains(asked[name], value):
                 raise SpaceError(
                     f'enqueue[{n}] "{name}" must be inside {asked[name]}, got {value!r}'
                 )
@@ -239,42 +240,6 @@ def _check_scales(space: Mapping[str, Scale]) -> None:
                 f'space "{name}" must have another name: "{other}" is stored as '
                 f'"{scale.stored_name(name)}"'
             )
-
-
-def _gaps(
-    stored: Mapping[str, Any], asked: Mapping[str, BaseDistribution]
-) -> dict[str, Any]:
-    """Values whose gap to one is asked for, on the scale of one minus the value."""
-    from tunekit.space import OneMinusLogUniform
-
-    found = {}
-    for name, value in stored.items():
-        gap = OneMinusLogUniform(0.1, 0.9).stored_name(name)
-        if name not in asked and gap in asked and isinstance(value, int | float):
-            name, value = gap, 1.0 - value
-        found[name] = value
-    return found
-
-
-def _stored(n: int, name: str, scale: Scale, value: Any) -> Any:
-    """What Optuna stores for a value that lies on its scale."""
-    try:
-        # As it is: what Optuna stores is moved inside, for rounding's sake.
-        inside = scale.nearest(value) == value
-        stored = scale.to_stored(value)
-    except TypeError:
-        inside, stored = False, None
-    if not inside or not _contains(scale.distribution(), stored):
-        raise SpaceError(f'enqueue[{n}] "{name}" must be inside {scale}, got {value!r}')
-    return stored
-
-
-def _contains(distribution: BaseDistribution, value: Any) -> bool:
-    try:
-        create_trial(value=0.0, params={"x": value}, distributions={"x": distribution})
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,93 @@
+"""A study folder's files as a report reads them, or one line that says why not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunekit.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["open_study", "order", "read", "unreadable"]
+
+
+def read(folder: Path, name: str) -> dict[str, Any]:
+    """The table in one file of the study.
+
+    Raises:
+        ConfigError: There is no such file.
+        DataError: It cannot be read.
+    """
+    path = folder / name
+    try:
+        text = path.read_text(encoding="utf-8")
+        found: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        if not isinstance(found, dict):
+            raise ValueError("not a table")
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_study(folder, name) from None
+    except OSError as error:
+        raise unreadable(path, error.strerror or error) from None
+    except ValueError as error:
+        raise unreadable(path, error) from None
+    return found
+
+
+def open_study(folder: Path) -> optuna.Study:
+    """The study in ``journal.log``.
+
+    Raises:
+        ConfigError: There is none.
+        DataError: It cannot be read.
+    """
+    path = folder / "journal.log"
+    # Optuna would make the file where there is none.
+    if not path.is_file():
+        raise _no_study(folder, path.name)
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    try:
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        names = optuna.get_all_study_names(storage)
+        if not names:
+            raise _no_study(folder, "a study in journal.log")
+        name = folder.name if folder.name in names else names[0]
+        return optuna.load_study(study_name=name, storage=storage)
+    except ConfigError:
+        raise
+    # Optuna has no error of its own for a damaged journal: any may come.
+    except Exception as error:
+        raise unreadable(path, error) from None
+
+
+def order(folder: Path) -> list[int]:
+    """For each recorded epoch, in the order of the work, the id of its trial."""
+    order = []
+    with (folder / "journal.log").open(encoding="utf-8") as journal:
+        for line in journal:
+            if '"intermediate_value"' in line:
+                # Of a last line that was cut off, Optuna's reader knows nothing either.
+                with contextlib.suppress(ValueError, KeyError):
+                    order.append(int(json.loads(line)["trial_id"]))
+    return order
+
+
+def unreadable(path: Path, why: object) -> DataError:
+    """What is wrong with a file, and what mends it."""
+    return DataError(
+        f"{path} cannot be read ({why}); restore it from a copy of the folder"
+    )
+
+
+def _no_study(folder: Path, what: str) -> ConfigError:
+    return ConfigError(
+        f"{folder} is no study folder: it lacks {what}; give the folder OUT/NAME of a "
+        "study"
+    )
