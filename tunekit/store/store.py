@@ -14,8 +14,8 @@ same values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +27,21 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tunekit.choosers import Straight
 from tunekit.files import write_text
-from tunekit.interrupt import shield
-from tunekit.paused import chain_of, may_go_on, reached
+from tunekit.paused import chain_of, reached
 from tunekit.rungs import Begin, Chooser, Promote
 from tunekit.store.checkpoints import Checkpoints
-from tunekit.store.folder import check_place, create, exists, writing
+from tunekit.store.folder import check_place, create, exists
 from tunekit.store.journal import Journal, quiet_optuna
 from tunekit.store.leases import Leases
-from tunekit.store.revived import continued, revived
+from tunekit.store.revived import revived
 from tunekit.store.same import settings_of
+from tunekit.store.steps import Allows, Steps
 from tunekit.store.storage import Storage
-from tunekit.tally import Tally, as_one
+from tunekit.store.writes import Writes
+from tunekit.tally import Tally
 from tunekit.trial import State
 
 __all__ = ["Store"]
-
-Allows = Callable[[Sequence[FrozenTrial], Promote | Begin | None], bool]
-"""Whether a budget allows a step, given all trials; None stands for any at all."""
 
 
 class Store:
@@ -105,10 +103,10 @@ class Store:
                 direction=self.settings.get("direction", "minimize"),
                 load_if_exists=True,
             )
-        maximize = self.study.direction == StudyDirection.MAXIMIZE
-        self.sign = -1.0 if maximize else 1.0
-        self._chooser = chooser(self.study) if chooser else Straight(max_epochs)
-        self._max_epochs, self._depth = max_epochs, 0
+        self.sign = -1.0 if self.study.direction == StudyDirection.MAXIMIZE else 1.0
+        chosen = chooser(self.study) if chooser else Straight(max_epochs)
+        self._steps = Steps(self.study, chosen, self._leases, max_epochs)
+        self._writes = Writes(folder, self._journal, self._leases, self._checkpoints)
         self._tally = Tally(max_epochs)
 
     exists = staticmethod(exists)
@@ -138,8 +136,7 @@ class Store:
         logs = self._journal.read_logs(0)
         return [log["trial_id"] for log in logs if "intermediate_value" in log]
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> AbstractContextManager[None]:
         """Everything that the block writes reaches the disk as one write, at its end.
 
         What it has told is read back at once, within this process. It reaches the disk
@@ -155,30 +152,16 @@ class Store:
         Raises:
             StoppedError: If it cannot be written; this store then writes no more.
         """
-        # In the order of next_trial: two locks taken in two orders could wait for each
-        # other. And an ended trial, whose lease is free, is nobody's until it is told.
-        with self._leases.asking, shield(), writing(self.folder):
-            self._depth += 1
-            try:
-                with self._journal.together():
-                    yield
-            finally:
-                self._depth -= 1
-                if self._journal.broken:
-                    # Numbers of trials that nobody heard of are the next one's.
-                    self.release_all()
-                elif not self._depth:
-                    self._checkpoints.clear()
+        return self._writes.together()
 
     @property
     def pauses(self) -> bool:
         """Whether trials are ever paused."""
-        return bool(self._chooser.begin.to_epoch < self._max_epochs)
+        return self._steps.pauses
 
     def next_step(self, allows: Allows) -> Promote | Begin | None:
         """What would be done next, were no trial abandoned; None for nothing."""
-        trials = self.tally()
-        return self._step(trials, as_one(trials), allows)
+        return self._steps.next(self.tally(), allows)
 
     def next_trial(
         self, allows: Allows, suggest: Callable[[Trial], Any]
@@ -202,7 +185,7 @@ class Store:
                         suggest(trial)
                         return trial
                     self._leases.release(frozen.number)
-            step = self._choose(trials, allows)
+            step = self._steps.take(trials, allows)
             if step is None:
                 return None
             if isinstance(step, Promote):
@@ -228,7 +211,7 @@ class Store:
 
     def note(self, trial: Trial, attributes: Mapping[str, Any]) -> None:
         """Record what a trial has come to so far."""
-        with shield(), writing(self.folder):
+        with self._writes.at_once():
             known = trial.user_attrs
             for name, attribute in attributes.items():
                 if name not in known or known[name] != attribute:
@@ -241,19 +224,19 @@ class Store:
             trial: One that has reported as many epochs as its ``to_epoch`` says.
             state: What it goes on from; None where that is kept elsewhere.
         """
-        with shield(), writing(self.folder):
+        with self._writes.at_once():
             if state is not None:
                 self._checkpoints.write(trial.number, state)
                 for number in chain_of(self.tally(), trial.number)[:-1]:
                     self._checkpoints.replace(number)
             self._leases.release(trial.number)
-            self._clear()
+            self._writes.clear()
 
     def let_go(self) -> list[int]:
         """End the paused trials that are not worth their checkpoints; their numbers."""
         gone = []
         with self.together():
-            for number in self._chooser.surplus(as_one(self.tally())):
+            for number in self._steps.surplus(self.tally()):
                 if self._leases.take(number):
                     trial = self._revive(number)
                     self.finish(trial, TrialState.PRUNED, {"stopped": "weak"})
@@ -276,18 +259,13 @@ class Store:
                     told = {**attributes(frozen), "stopped": "paused"}
                     trial = self._revive(frozen.number)
                     self.finish(trial, TrialState.PRUNED, told)
-        waiting = [
-            (min(self.sign * v for v in t.intermediate_values.values()), t.number)
-            for t in as_one(self.tally())
-            if may_go_on(t, self._max_epochs) and t.intermediate_values
-        ]
-        kept = [number for _, number in sorted(waiting)[:keep]]
-        with shield(), writing(self.folder):
-            self._checkpoints.keep(kept)
+        waiting = self._steps.waiting(self.tally(), self.sign)
+        with self._writes.at_once():
+            self._checkpoints.keep(waiting[:keep])
 
     def report(self, trial: Trial, loss: float, epoch: int) -> None:
         """Record the validation loss of an epoch."""
-        with shield(), writing(self.folder):
+        with self._writes.at_once():
             trial.report(loss, epoch)
 
     def finish(
@@ -298,7 +276,7 @@ class Store:
         value: float | None = None,
     ) -> None:
         """End a trial for good and give its lease back."""
-        with shield(), writing(self.folder):
+        with self._writes.at_once():
             for name, attribute in attributes.items():
                 trial.set_user_attr(name, attribute)
             self.study.tell(trial, value, state=state)
@@ -306,55 +284,16 @@ class Store:
             if self.pauses and attributes.get("stopped") != "paused":
                 for number in chain_of(self.tally(), trial.number):
                     self._checkpoints.replace(number)
-                self._clear()
+                self._writes.clear()
 
     def keep_weights(self, number: int, weights: Mapping[str, Any]) -> None:
         """Keep a trial's best-epoch weights, if it is among the best few so far."""
-        with shield(), writing(self.folder):
+        with self._writes.at_once():
             self._checkpoints.keep_weights(number, weights, self.tally())
 
     def release_all(self) -> None:
         """Give every lease back; what was running can be taken up by anyone."""
         self._leases.release_all()
-
-    def _choose(
-        self, trials: Sequence[FrozenTrial], allows: Allows
-    ) -> Promote | Begin | None:
-        """The chosen step; a trial that is promoted is ours then."""
-        candidates = as_one(trials)
-        while True:
-            step = self._step(trials, candidates, allows)
-            if not isinstance(step, Promote):
-                return step
-            number = step.number
-            if trials[number].state.is_finished():
-                number = continued(self.study, trials[number])
-            if self._leases.take(number):
-                return Promote(number, step.to_epoch)
-            # Another process has reported its epoch, and is yet to write its state.
-            candidates = [t for t in candidates if t.number != number]
-
-    def _step(
-        self,
-        trials: Sequence[FrozenTrial],
-        candidates: Sequence[FrozenTrial],
-        allows: Allows,
-    ) -> Promote | Begin | None:
-        """What the chooser says, if that is allowed."""
-        # Whatever a model would say: asking it takes long.
-        if self.pauses and not allows(trials, None):
-            return None
-        step = self._chooser.choose(candidates)
-        if step is not None and allows(trials, step):
-            return step
-        # A promotion that would leave too little for those that are yet to begin.
-        begin = self._chooser.begin
-        return begin if isinstance(step, Promote) and allows(trials, begin) else None
-
-    def _clear(self) -> None:
-        """Remove states that are replaced, unless a block is yet to be written."""
-        if not self._depth:
-            self._checkpoints.clear()
 
     def _revive(self, number: int) -> Trial:
         return revived(self.study, self._storage, number)

@@ -15,18 +15,15 @@ from tunekit.errors import StoppedError
 from tunekit.interrupt import Interrupted, listening, shield
 from tunekit.study.clock import Clock
 from tunekit.study.result import Result
+from tunekit.study.search import search, why_no_winner
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tunekit.budget import Budget
-    from tunekit.screen import Screen
     from tunekit.store import Store
     from tunekit.trial import Engine
 
 __all__ = ["Job", "dry_run", "run"]
-
-_POLL_SECONDS = 0.2
 
 
 def run(config: Config, *, console: Console | None = None) -> Result:
@@ -179,10 +176,18 @@ class Job:
         left = self.clock.search_seconds_left
         values = self.setup.space.from_stored
         with Screen(self.console, budget, store.trials, values, left) as screen:
-            self._search(store, budget, screen)
+            search(
+                store,
+                self.setup,
+                self.engine,
+                budget,
+                screen,
+                n_workers=self._n_workers,
+                until=self.clock.search_until,
+            )
             best = best_of(store.trials())
             if best is None:
-                raise StoppedError(self._why_no_winner(store))
+                raise StoppedError(why_no_winner(store, self.config.timeout))
             space = self.setup.space
             params = {**space.fixed, **space.from_stored(best.params)}
             crown(
@@ -202,80 +207,6 @@ class Job:
                 store.study.set_user_attr("engine", self.engine.name)
                 store.study.set_user_attr("finished", True)
                 self._report = report.write(self.config.folder)
-
-    def _why_no_winner(self, store: Store) -> str:
-        """One line for a search without a single finite epoch."""
-        from tunekit.tally import as_one
-
-        trials = as_one(store.trials())
-        if not trials:
-            limit = (
-                f"--timeout {self.config.timeout:g}s"
-                if self.config.timeout is not None
-                else "the budget"
-            )
-            return (
-                f"a winner needs at least one epoch of training, and {limit} was spent "
-                "before one was done; give it more and run the same command again"
-            )
-        errors = [t.user_attrs["error"] for t in trials if "error" in t.user_attrs]
-        if len(errors) == len(trials):
-            return (
-                "a winner needs at least one trial that does not fail, and all of "
-                f"{len(trials)} did, the last with: {errors[-1]}; mend that and "
-                "give more trials, or another space under another --name"
-            )
-        return (
-            "a winner needs at least one epoch with a finite loss, and none of "
-            f"{len(trials)} trials had one; raise the budget or narrow the learning "
-            "rate (--set lr=1e-4..1e-2)"
-        )
-
-    def _search(self, store: Store, budget: Budget, screen: Screen) -> None:
-        """Train until the budget is spent, in this process and in others."""
-        from optuna.trial import TrialState
-
-        from tunekit.paused import is_paused
-        from tunekit.workers import end_paused, search_beside, work
-
-        def someone_trains() -> bool:
-            return any(
-                t.state == TrialState.RUNNING
-                and not is_paused(t, self.config.max_epochs)
-                for t in store.trials()
-            )
-
-        if self._n_workers > 1 and store.next_step(budget.allows) is not None:
-            self.setup.board()  # before all of them write the same file
-            search_beside(
-                store,
-                self.config.folder,
-                self._n_workers,
-                until=self.clock.search_until,
-                on_end=screen.ended,
-                say=screen.phase,
-            )
-        board = self.setup.board()
-        while True:
-            # With one worker this is the search; after several, whatever one of them
-            # left; beside another command on this study, what that one still trains.
-            work(
-                store,
-                self.engine,
-                self.setup.space,
-                budget,
-                board=board,
-                on_end=screen.ended,
-                in_flight=self.config.in_flight or 1,
-            )
-            if not someone_trains():
-                break
-            time.sleep(_POLL_SECONDS)
-        end_paused(store, self.setup.space, self.engine.name)
-        if board.trouble is not None:
-            screen.phase(f"TensorBoard's files could not be written: {board.trouble}")
-        if self.engine.trouble:
-            screen.phase(f"{self.engine.trouble}; nothing was lost")
 
     def _note_seconds(self, store: Store) -> None:
         """Record the wall time spent on this study, in all its runs."""

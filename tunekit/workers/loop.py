@@ -6,7 +6,6 @@ next trial ── train, epoch by epoch ── report, prune? pause? ── end 
 from __future__ import annotations
 
 import math
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,13 +16,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tunekit.board import Board
 from tunekit.budget import Budget
 from tunekit.errors import StoppedError
-from tunekit.rungs import Begin, Promote
 from tunekit.space import Space
 from tunekit.store import Store
 from tunekit.trial import Engine, Fitted, Heard, Metrics, Run, State, Verdict
 from tunekit.workers.attempt import Attempt
 from tunekit.workers.candidates import Candidates, Recipes
-from tunekit.workers.ration import unpaid
+from tunekit.workers.ration import Ration
 
 __all__ = ["work"]
 
@@ -75,12 +73,10 @@ class _Search:
         on_end: Callable[[FrozenTrial], None],
     ) -> None:
         self._store, self._engine, self._candidates = store, engine, candidates
-        self._budget, self._board = budget, board
-        self._on_end = on_end
+        self._board, self._on_end = board, on_end
         self._open: dict[str, Attempt] = {}
         self._failures: list[str] = []
-        self._told = time.monotonic()
-        self._epoch_seconds: float | None = None
+        self._ration = Ration(store, budget, self._open)
         self._look_for_surplus = True
         # Of paused runs whose states are the engine's.
         self._kept: dict[str, Sequence[Metrics]] = {}
@@ -90,7 +86,7 @@ class _Search:
         """One write for a whole round: killed, a study has all of it or nothing."""
         with self._store.together():
             yield
-        self._told = time.monotonic()
+        self._ration.begin_round()
 
     def next(self) -> Run | None:
         """A trial that its worker has left, else the chosen one, if there is budget."""
@@ -108,13 +104,14 @@ class _Search:
             params = self._candidates.suggest(trial)
 
         while True:
-            trial = self._store.next_trial(self._allows, suggest)
+            trial = self._store.next_trial(self._ration.allows, suggest)
             if trial is None:
                 return None
             known = self._store.tally()[trial.number].intermediate_values
             reached = max(known, default=0)
             state = self._store.state(trial)
-            if state is None or len(state.curve) < reached or self._can_pay(trial):
+            behind = state is None or len(state.curve) < reached
+            if behind or self._ration.can_pay(trial):
                 return self._open_run(trial, params, reached, state)
             # It would begin with an epoch that nobody can pay: a smaller budget, now.
             self._store.note(trial, {"to_epoch": reached})
@@ -146,47 +143,9 @@ class _Search:
         """The key of a trial's run."""
         return f"trial-{self._store.run_number(number)}"
 
-    def _can_pay(self, trial: Trial) -> bool:
-        """Whether one more epoch of this trial can be paid, and of all open ones."""
-        trials = self._store.tally()
-        ours = {trial.number, *(a.trial.number for a in self._open.values())}
-        return self._budget.epochs_left(trials, ours) >= len(ours)
-
-    def _allows(
-        self, trials: Sequence[FrozenTrial], step: Promote | Begin | None
-    ) -> bool:
-        """Whether the budget gives this step, and all that is open, some depth.
-
-        A small budget over many trials would train none. Where time is limited, the
-        first epoch of all is awaited: until then nobody knows what a round takes.
-        """
-        if not self._budget.allows(trials, step):
-            return False
-        if not self._open:
-            return True
-        if self._store.pauses:
-            # Those that are open get to their rungs; whoever comes last may be paused
-            # on its way.
-            depth = step.to_epoch if isinstance(step, Begin) else 1
-            needed = depth + sum(a.to_go for a in self._open.values())
-            ours = self._numbers()
-        else:
-            depth = max(1, self._store.settings["max_epochs"] // 3)
-            needed = (len(self._open) + 1) * depth
-            ours = set()
-        if self._budget.epochs_left(trials, ours) < needed:
-            return False
-        if self._budget.seconds_left is None:
-            return True
-        if self._epoch_seconds is None:
-            return False
-        return bool(self._budget.seconds_left(trials) >= needed * self._epoch_seconds)
-
     def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
         """Record the epochs of a round, then decide who goes on."""
-        # A run's share of a round, as long as this round was.
-        now = time.monotonic()
-        self._epoch_seconds = (now - self._told) / len(heard)
+        self._ration.end_round(len(heard))
         # In order of number: who was opened first is not recorded.
         for each in sorted(heard, key=lambda each: self._number(each.run)):
             attempt = self._open[each.run.key]
@@ -205,7 +164,11 @@ class _Search:
             if each.epoch >= each.run.reached:
                 new = each.epoch > each.run.reached
                 self._judge(self._open[each.run.key], each, new)
-        self._ration(heard)
+        for attempt in self._ration.unpaid(heard):
+            if self._store.pauses:
+                attempt.pausing = True
+            else:
+                attempt.stopped = "budget"
         for attempt in self._open.values():
             if attempt.pausing:
                 # With the epoch: killed before its state is kept, it has all else.
@@ -279,7 +242,7 @@ class _Search:
         for attempt in self._open.values():
             if attempt.curves is not None:
                 attempt.curves.close(None, None, ok=False)
-        self._open = {}
+        self._open.clear()
 
     def _judge(self, attempt: Attempt, heard: Heard, new: bool) -> None:
         if self._store.pauses:
@@ -297,30 +260,5 @@ class _Search:
             return Verdict.STOP
         return Verdict.PAUSE if attempt.pausing else Verdict.GO_ON
 
-    def _numbers(self) -> set[int]:
-        """The trials that are open here."""
-        return {attempt.trial.number for attempt in self._open.values()}
-
     def _number(self, run: Run) -> int:
         return self._open[run.key].trial.number
-
-    def _ration(self, heard: Sequence[Heard]) -> None:
-        """Stop or pause those for whom the budget has no epoch left."""
-        trials = self._store.tally()
-        left = self._budget.epochs_left(trials, self._numbers())
-        rounds = self._rounds_left(trials)
-        for attempt in unpaid(self._open, heard, left, rounds):
-            if self._store.pauses:
-                attempt.pausing = True
-            else:
-                attempt.stopped = "budget"
-
-    def _rounds_left(self, trials: Sequence[FrozenTrial]) -> float:
-        """Epochs of a single trial for which there is time; one round is many."""
-        if self._budget.seconds_left is None:
-            return math.inf
-        seconds = self._budget.seconds_left(trials)
-        if seconds <= 0 or not self._epoch_seconds:
-            return 0.0 if seconds <= 0 else math.inf
-        # The oldest may always go on: it alone is an epoch too late at most.
-        return max(1.0, seconds / self._epoch_seconds)
