@@ -1,0 +1,45 @@
+"""Weights of the best trials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from optuna.trial import TrialState
+from safetensors.torch import load_file
+
+from tunekit.store import Store
+
+from .conftest import always, suggest
+
+
+def test_only_the_best_weights_are_kept_and_can_be_loaded(folder: Path) -> None:
+    store = Store(folder)
+    losses = [0.9, 0.3, 0.8, 0.1, 0.7, 0.2, 0.6, None, 0.95]
+    for n, loss in enumerate(losses):
+        trial = store.next_trial(always, suggest)
+        assert trial is not None
+        state = TrialState.COMPLETE if n % 2 else TrialState.PRUNED
+        value = loss if n % 2 else None
+        if loss is None:
+            state, value = TrialState.FAIL, None
+        store.finish(trial, state, {"best_val_loss": loss}, value)
+        store.keep_weights(n, {"w": torch.full((2, 3), float(n))})
+        ended = sorted((x, k) for k, x in enumerate(losses[: n + 1]) if x is not None)
+        kept = sorted(k for _, k in ended[:5])
+        files = sorted((folder / "checkpoints").iterdir())
+        assert [f.name for f in files] == [f"trial-{k:05d}.safetensors" for k in kept]
+    for number in (1, 3, 4, 5, 6):
+        weights = load_file(folder / "checkpoints" / f"trial-{number:05d}.safetensors")
+        assert weights["w"].tolist() == [[number] * 3] * 2
+
+
+def test_weights_that_share_memory_or_are_views_are_kept(folder: Path) -> None:
+    store = Store(folder)
+    trial = store.next_trial(always, suggest)
+    assert trial is not None
+    store.finish(trial, TrialState.COMPLETE, {"best_val_loss": 1.0}, 1.0)
+    whole = torch.arange(12.0).reshape(3, 4)
+    store.keep_weights(0, {"a": whole, "b": whole.T.contiguous()})
+    found = load_file(folder / "checkpoints" / "trial-00000.safetensors")
+    assert torch.equal(found["b"], whole.T)

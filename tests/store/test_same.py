@@ -1,0 +1,100 @@
+"""Whether a folder holds the same study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunekit.errors import ResumeError
+from tunekit.store import DEFINING, check_same
+
+from .conftest import DATA, settings
+
+
+def test_the_same_is_not_refused(folder: Path) -> None:
+    check_same(folder, settings(), DATA)
+    budget = settings(n_trials=500, workers=4, timeout="5m", final_seeds=1)
+    check_same(folder, budget, {**DATA, "source": "moved/t.csv"})
+
+
+OTHER = {
+    "target": "z",
+    "drop": ["z"],
+    "split": "70/20/10",
+    "max_epochs": 31,
+    "patience": 11,
+    "sampler": "random",
+    "pruner": "none",
+    "seed": 1,
+    "direction": "maximize",
+    "enqueue": ["{}"],
+    "warm_start": "runs/other",
+}
+
+
+@pytest.mark.parametrize("name", DEFINING)
+def test_another_search_is_refused(folder: Path, name: str) -> None:
+    assert set(OTHER) == set(DEFINING)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with pytest.raises(ResumeError) as caught:
+        check_same(folder, {**settings(), name: OTHER[name]}, DATA)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith(f'the study "s" was made with {name.replace("_", "-")} ')
+    assert line.endswith("choose another name, such as --name s-2")
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_the_old_and_the_new_value_are_named(folder: Path) -> None:
+    with pytest.raises(ResumeError, match=r"max-epochs 30, now 31;"):
+        check_same(folder, settings(max_epochs=31), DATA)
+    with pytest.raises(ResumeError, match=r"split 0.6/0.2/0.2, now 0.7/0.2/0.1;"):
+        check_same(folder, settings(split="70/20/10"), DATA)
+    with pytest.raises(ResumeError, match="target not set, now z;"):
+        check_same(folder, settings(target="z"), DATA)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"lr": {"scale": "log", "low": 1e-4, "high": 1e-2}, "width": 8},
+        {"lr": {"scale": "log", "low": 1e-4, "high": 1e-1}, "width": 9},
+        {"lr": {"scale": "log", "low": 1e-4, "high": 1e-1}},
+        {
+            "lr": {"scale": "log", "low": 1e-4, "high": 1e-1},
+            "width": 8,
+            "dropout": 0.1,
+        },
+        {"lr": {"scale": "uniform", "low": 1e-4, "high": 1e-1}, "width": 8},
+        {"lr": [1e-4, 1e-1], "width": 8},
+    ],
+)
+def test_another_space_is_refused(folder: Path, space: dict[str, Any]) -> None:
+    with pytest.raises(ResumeError, match="another space") as caught:
+        check_same(folder, {**settings(), "space": space}, DATA)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_data_is_refused_before_all_else(folder: Path) -> None:
+    other = {"fingerprint": "abd", "source": "u.csv"}
+    with pytest.raises(ResumeError, match=r"other data \(t.csv, now u.csv\)"):
+        check_same(folder, settings(seed=5), other)
+
+
+def test_the_name_that_is_offered_is_free(folder: Path) -> None:
+    (folder.parent / "s-2").mkdir()
+    (folder.parent / "s-3").write_text("")
+    with pytest.raises(ResumeError, match=r"--name s-4$"):
+        check_same(folder, settings(seed=5), DATA)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "3"])
+def test_a_damaged_description_is_one_line(folder: Path, content: str | None) -> None:
+    (folder / "split.json").unlink()
+    if content is not None:
+        (folder / "split.json").write_text(content)
+    with pytest.raises(ResumeError, match="must be readable JSON") as caught:
+        check_same(folder, settings(), DATA)
+    assert "\n" not in str(caught.value)
