@@ -1,128 +1,24 @@
-"""The winner: every figure recomputed from the saved model and the raw test rows."""
+"""The winner: every figure of it, and what is saved."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
-from tunekit.data import Table, load
+from tunekit.data import Table
 from tunekit.errors import StoppedError
-from tunekit.feed import one_by_one
-from tunekit.fit import LightningEngine
 from tunekit.mlp import MLP
 from tunekit.predict import Predictor
-from tunekit.trial import Engine, Feed, Fitted, Heard, Metrics, Recipe, Run, Verdict
-from tunekit.vectorized import VectorizedEngine
+from tunekit.trial import Run
 from tunekit.winner import Judge, crown
 
-SETTINGS = {"final_seeds": 3, "max_epochs": 4, "patience": 10, "seed": 0}
-DEFAULT = Recipe(batch_size=32)
-RECIPE = Recipe(width=8, n_layers=1, batch_size=16, dropout=0.0)
-OnEpoch = Callable[[int, Metrics], Verdict]
-
-
-@pytest.fixture(scope="module")
-def clouds(tmp_path_factory: pytest.TempPathFactory) -> Table:
-    """Three overlapping classes, one of them rare, in a file with text and holes."""
-    rng = np.random.default_rng(0)
-    y = rng.choice(["a", "b", "c"], 200, p=[0.5, 0.4, 0.1])
-    centre = pd.Series(y).map({"a": 0.0, "b": 1.5, "c": 3.0}).to_numpy()
-    frame = pd.DataFrame(
-        {
-            "x": centre + rng.normal(size=200),
-            "z": rng.normal(size=200),
-            "town": np.where(rng.random(200) < 0.5, "Ulm", "Köln"),
-            "y": y,
-        }
-    )
-    frame.loc[::13, "z"] = np.nan
-    path = tmp_path_factory.mktemp("winner") / "clouds.csv"
-    frame.to_csv(path, index=False)
-    return load(path, "y")
-
-
-def engine_for(table: Table, name: str = "lightning") -> Engine:
-    data = (table.x_train, table.y_train, table.x_valid, table.y_valid)
-    if name == "lightning":
-        return LightningEngine(*data, len(table.classes), "cpu", 1)
-    return VectorizedEngine(*data, len(table.classes), "cpu", 1, processes=1)
-
-
-class Untrained:
-    """Networks as they are drawn; the validation loss of each seed is given."""
-
-    name = "untrained"
-
-    def __init__(
-        self, table: Table, losses: dict[str, list[float]] | None = None
-    ) -> None:
-        self.table, self.losses = table, losses or {}
-        self.runs: list[Run] = []
-        self.weights: dict[str, dict[str, Any]] = {}
-
-    def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
-        self.runs.append(run)
-        torch.manual_seed(len(self.runs))
-        network = MLP.of(run.recipe, self.table.n_inputs, len(self.table.classes))
-        network.eval()
-        weights = {k: v.clone() for k, v in network.state_dict().items()}
-        self.weights[run.key] = weights
-        curve: list[Metrics] = []
-        best, best_epoch = math.inf, 0
-        for loss in self.losses.get(run.key, [1.0] * run.max_epochs):
-            curve.append(Metrics(loss, loss, 0.5, 0.5, 1e-3, 0.1))
-            if math.isfinite(loss) and loss < best:
-                best, best_epoch = loss, len(curve)
-            verdict = on_epoch(len(curve), curve[-1])
-            if verdict is Verdict.STOP or not math.isfinite(loss):
-                break
-        return Fitted(
-            curve=curve,
-            best_epoch=best_epoch,
-            weights=weights if best_epoch else {},
-            diverged=not math.isfinite(curve[-1].val_loss),
-        )
-
-    def train_all(self, feed: Feed, slots: int) -> None:
-        one_by_one(self.train, feed)
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-
-def winning(**attrs: Any) -> FrozenTrial:
-    trial = create_trial(state=TrialState.COMPLETE, value=0.5, user_attrs=attrs)
-    trial.number = 7
-    return trial
-
-
-def crowned(folder: Path, table: Table, engine: Any, **options: Any) -> dict[str, Any]:
-    settings = {**SETTINGS, **options.pop("settings", {})}
-    return crown(
-        winning(**options.pop("attrs", {})),
-        RECIPE,
-        default=DEFAULT,
-        engine=engine,
-        table=table,
-        settings=settings,
-        folder=folder,
-        **options,
-    )
-
-
-def figures(proba: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Loss and error in the plainest way."""
-    losses = [-math.log(max(row[k], 1e-300)) for row, k in zip(proba, y, strict=True)]
-    wrong = [int(np.argmax(row)) != k for row, k in zip(proba, y, strict=True)]
-    return sum(losses) / len(losses), sum(wrong) / len(wrong)
+from .conftest import DEFAULT, RECIPE, SETTINGS, Untrained, crowned, engine_for, figures
 
 
 @pytest.mark.parametrize("engine", ["lightning", "vectorized"])
@@ -387,164 +283,6 @@ def test_model_and_figures_change_together(
             tmp_path, clouds, Untrained(clouds), settings={"seed": 9}, say=interrupted
         )
     assert (tmp_path / "model" / "model.json").read_bytes() == before
-
-
-# --- time runs out --------------------------------------------------------------------
-
-
-class Clock:
-    """Seconds left: one less for every epoch trained."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-class Timed(Untrained):
-    def __init__(self, table: Table, clock: Clock) -> None:
-        super().__init__(table)
-        self.clock = clock
-
-    def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
-        def tick(epoch: int, metrics: Metrics) -> Verdict:
-            self.clock.seconds -= 1
-            return on_epoch(epoch, metrics)
-
-        return super().train(run, tick)
-
-
-AN_EPOCH_A_SECOND = {"seconds": 4.0, "epochs": 4}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "seeds", "epochs", "baselines"),
-    [
-        (-5, 1, 1, 1),
-        (0, 1, 1, 1),
-        (2, 1, 2, 1),
-        (4, 1, 4, 1),
-        (5, 1, 4, 2),  # the default recipe was cut short: its figures would mislead
-        (8, 1, 4, 3),
-        (13, 2, 4, 3),  # the same for the third seed
-        (17, 3, 4, 3),
-        (40, 3, 4, 3),
-    ],
-)
-def test_what_does_not_fit_is_left_out_but_never_the_first_seed(
-    tmp_path: Path,
-    clouds: Table,
-    seconds: float,
-    seeds: int,
-    epochs: int,
-    baselines: int,
-) -> None:
-    clock = Clock(seconds)
-    engine = Timed(clouds, clock)
-    final = crowned(
-        tmp_path, clouds, engine, seconds_left=clock, attrs=AN_EPOCH_A_SECOND
-    )
-    assert final["test"]["seeds"] == len(final["seeds"]) == seeds
-    assert [len(each["curve"]) for each in final["seeds"]] == [epochs] * seeds
-    assert len(final["baselines"]) == baselines
-    assert "majority class" in final["baselines"]
-    assert Predictor.load(tmp_path).predict_proba(clouds.test_rows()[0]).shape[1] == 3
-    # At most one epoch after time was up.
-    assert clock.seconds >= min(seconds, 0) - 1
-    # Whatever is not there is told.
-    left_out = {each["what"]: each["why"] for each in final["left_out"]}
-    cut = {"seed 0": f"no time left: cut at epoch {epochs}, but counted"}
-    missing = {f"seed {k}": "no time left" for k in range(seeds, 3)}
-    missing |= {"softmax regression": "no time left"} if baselines < 2 else {}
-    missing |= {"default recipe": "no time left"} if baselines < 3 else {}
-    assert left_out == missing | (cut if epochs < 4 else {})
-
-
-class Together(Untrained):
-    """Trains in rounds; an epoch of each open run is a second."""
-
-    def __init__(self, table: Table, clock: Clock) -> None:
-        super().__init__(table)
-        self.clock = clock
-        self.waves: list[list[str]] = []
-
-    def train_all(self, feed: Feed, slots: int) -> None:
-        runs = [*iter(feed.next, None)]
-        assert len(runs) <= slots
-        self.waves.append([run.key for run in runs])
-        whole = {run.key: self.train(run, lambda *_: Verdict.GO_ON) for run in runs}
-        for epoch in range(1, SETTINGS["max_epochs"] + 1):
-            self.clock.seconds -= len(runs)
-            heard = [
-                Heard(run, epoch, whole[run.key].curve[epoch - 1], epoch == 4)
-                for run in runs
-            ]
-            going = dict(zip([*runs], feed.epochs(heard), strict=True))
-            for run in [run for run, v in going.items() if v is Verdict.STOP]:
-                runs.remove(run)
-                fitted = whole[run.key]
-                cut = Fitted(
-                    curve=fitted.curve[:epoch],
-                    best_epoch=fitted.best_epoch,
-                    weights=fitted.weights,
-                    diverged=False,
-                )
-                feed.end(run, cut)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "waves"),
-    [
-        (20, [["final-0", "baseline", "final-1", "final-2"]]),
-        # What one took is known by then: five seconds are allowed for four.
-        (19, [["final-0", "baseline", "final-1"], ["final-2"]]),
-        (11, [["final-0", "baseline"], ["final-1"]]),
-        (9.9, [["final-0"], ["baseline"], ["final-1"]]),
-        (1, [["final-0"]]),
-        (-3, [["final-0"]]),
-    ],
-)
-def test_as_many_are_trained_together_as_time_allows(
-    tmp_path: Path, clouds: Table, seconds: float, waves: list[list[str]]
-) -> None:
-    clock = Clock(seconds)
-    engine = Together(clouds, clock)
-    final = crowned(
-        tmp_path, clouds, engine, seconds_left=clock, attrs=AN_EPOCH_A_SECOND
-    )
-    assert engine.waves == waves
-    assert clock.seconds >= min(0, seconds) - len(waves[-1])
-    assert final["seeds"][0]["seed"] == 0
-
-
-def test_where_none_is_whole_all_count(tmp_path: Path, clouds: Table) -> None:
-    """Nobody knew how long it takes: all are cut short at the same epoch."""
-    clock = Clock(8)
-    final = crowned(tmp_path, clouds, Together(clouds, clock), seconds_left=clock)
-    assert [len(each["curve"]) for each in final["seeds"]] == [2, 2, 2]
-    assert set(final["baselines"]) == {"majority class"}
-    left_out = {each["what"]: each["why"] for each in final["left_out"]}
-    assert left_out == {
-        **{f"seed {k}": "no time left: cut at epoch 2, but counted" for k in range(3)},
-        "softmax regression": "no time left",
-        "default recipe": "no time left",
-    }
-
-
-def test_a_winner_that_failed_when_it_was_taken_up_again(
-    tmp_path: Path, clouds: Table
-) -> None:
-    """Its epochs were recorded before; of the attempt that failed there are none."""
-    failed = create_trial(
-        state=TrialState.FAIL,
-        intermediate_values={1: 0.6, 2: 0.5},
-        user_attrs={"epochs": 0, "seconds": 0.0},
-    )
-    failed.number = 3
-    options = {"engine": Untrained(clouds), "table": clouds, "folder": tmp_path}
-    final = crown(failed, RECIPE, default=DEFAULT, settings=SETTINGS, **options)
-    assert final["test"]["seeds"] == 3
 
 
 # --- saving ---------------------------------------------------------------------------
