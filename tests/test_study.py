@@ -182,7 +182,7 @@ def test_more_final_seeds_judge_anew_but_search_no_more(
 
 def test_refusals_are_errors_of_the_house(options: dict[str, Any]) -> None:
     run(options)
-    with pytest.raises(ResumeError, match="--name table-2"):
+    with pytest.raises(ResumeError, match=r'such as name="table-2"$'):
         run(options, seed=1)
     with pytest.raises(tunekit.DataError):
         run(options, target="nope")

@@ -53,7 +53,30 @@ class DataError(TunekitError, ValueError):
 
 
 class ResumeError(TunekitError, RuntimeError):
-    """A study folder that does not fit what was asked of it."""
+    """A study folder that does not fit what was asked of it.
+
+    Args:
+        problem: What must hold and what was got, in one line.
+        other_name: A study's name that is free, where another name would help.
+
+    Attributes:
+        on_command_line: The same line with the option as it is typed there.
+
+    Example:
+        >>> error = ResumeError("it was made with seed 0, now 1", "s-2")
+        >>> print(error)
+        it was made with seed 0, now 1; choose another name, such as name="s-2"
+        >>> print(error.on_command_line)
+        it was made with seed 0, now 1; choose another name, such as --name s-2
+    """
+
+    def __init__(self, problem: str, other_name: str | None = None) -> None:
+        here = there = ""
+        if other_name is not None:
+            offer = "; choose another name, such as "
+            here, there = f'{offer}name="{other_name}"', f"{offer}--name {other_name}"
+        super().__init__(problem + here)
+        self.on_command_line = problem + there
 
 
 class StoppedError(TunekitError, RuntimeError):

@@ -43,7 +43,7 @@ def test_another_search_is_refused(folder: Path, name: str) -> None:
     line = str(caught.value)
     assert "\n" not in line
     assert line.startswith(f'the study "s" was made with {name.replace("_", "-")} ')
-    assert line.endswith("choose another name, such as --name s-2")
+    assert line.endswith('choose another name, such as name="s-2"')
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
@@ -86,7 +86,7 @@ def test_other_data_is_refused_before_all_else(folder: Path) -> None:
 def test_the_name_that_is_offered_is_free(folder: Path) -> None:
     (folder.parent / "s-2").mkdir()
     (folder.parent / "s-3").write_text("")
-    with pytest.raises(ResumeError, match=r"--name s-4$"):
+    with pytest.raises(ResumeError, match=r'name="s-4"$'):
         check_same(folder, settings(seed=5), DATA)
 
 

@@ -160,7 +160,7 @@ def test_a_space_that_loses_anything_is_refused(
         search(tmp_path, space, extend=True)
     message = str(caught.value)
     assert message.startswith('the study "s" can only be widened, got ')
-    assert message.endswith("choose another name, such as --name s-2")
+    assert message.endswith('choose another name, such as name="s-2"')
     assert state_of(tmp_path) == before
 
 

@@ -350,8 +350,10 @@ def test_another_study_under_one_name_is_refused(
     change: dict[str, Any], tmp_path: Path
 ) -> None:
     search(n_trials=2, out=tmp_path)
-    with pytest.raises(ResumeError, match='the study "study" was made with'):
+    with pytest.raises(ResumeError, match='the study "study" was made with') as caught:
         search(**{"n_trials": 2, "out": tmp_path, **change})
+    # As a function takes it; a flag is the command line's.
+    assert str(caught.value).endswith('choose another name, such as name="study-2"')
 
 
 def test_none_may_be_a_choice_in_a_folder(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def check_same(
             raise ValueError
     except (OSError, ValueError):
         raise ResumeError(
-            f"{folder / 'split.json'} must be readable JSON; choose another --name"
+            f"{folder / 'split.json'} must be readable JSON", other_name(folder)
         ) from None
     if data.get("fingerprint") != described["fingerprint"]:
         differs = f"other data ({data.get('source')}, now {described['source']})"
@@ -80,8 +80,7 @@ def check_same(
             )
     if differs:
         raise ResumeError(
-            f'the study "{folder.name}" was made with {differs}; '
-            f"choose another name, such as --name {other_name(folder)}"
+            f'the study "{folder.name}" was made with {differs}', other_name(folder)
         )
 
 

@@ -93,8 +93,8 @@ def _freed(
             continue  # what it depends on had not the choice under which it counts
         raise ResumeError(
             f'the study "{folder.name}" can only be widened, got {name} '
-            f"{in_few_words(before)}, now {in_few_words(now)}; choose another name, "
-            f"such as --name {other_name(folder)}"
+            f"{in_few_words(before)}, now {in_few_words(now)}",
+            other_name(folder),
         )
     return freed
 

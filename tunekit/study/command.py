@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from tunekit.config import Config, read_command
-from tunekit.errors import StoppedError, TunekitError, one_line
+from tunekit.errors import ResumeError, StoppedError, TunekitError, one_line
 from tunekit.interrupt import Interrupted, listening
 from tunekit.study.clock import BEGAN
 from tunekit.study.job import Job
@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return stop.exit_code
     except StoppedError as error:
         return _fail(error, 3)
+    except ResumeError as error:
+        return _fail(error.on_command_line, 2)
     except TunekitError as error:
         return _fail(error, 2)
     except OSError as error:
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _fail(error: Exception, code: int) -> int:
+def _fail(error: Exception | str, code: int) -> int:
     line = one_line(" ".join(str(error).split()))
     print(f"error: {line}", file=sys.stderr)
     return code
