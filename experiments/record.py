@@ -14,12 +14,22 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["fill", "index", "made", "parts_made", "processor", "table"]
+__all__ = [
+    "fill",
+    "index",
+    "made",
+    "parts_made",
+    "place",
+    "processor",
+    "table",
+    "write",
+]
 
 EXPERIMENTS = Path(__file__).resolve().parent
 NOTHING = "Not measured yet."
@@ -63,6 +73,45 @@ def index() -> str:
         told = "; ".join([*when, *where]) or "–"
         lines.append((results.QUESTION, results.answer(report), told, link))
     return table(("question", "answer", "date, machine", "folder"), lines, left=4)
+
+
+def place(out: Path | None, home: Path, *, quick: bool) -> Path:
+    """Where to write, made if need be.
+
+    Args:
+        out: What was asked for.
+        home: The experiment's own folder, where nothing was asked for.
+        quick: Whether the figures are of no use: then they go to a new folder instead.
+    """
+    if out is None:
+        out = Path(tempfile.mkdtemp()) if quick else home
+    out = out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def write(
+    report: Mapping[str, Any],
+    home: Path,
+    out: Path,
+    filled: Callable[[str, Mapping[str, Any]], str],
+) -> None:
+    """The report, and the tables of the texts: the experiment's, and at home the index.
+
+    Args:
+        report: The parts, in the order in which they are told.
+        home: The experiment's own folder.
+        out: Where to write.
+        filled: Makes the tables of the experiment's text anew.
+    """
+    text = json.dumps(report, indent=1, ensure_ascii=False)
+    (out / "report.json").write_text(text + "\n", encoding="utf-8")
+    readme = (home / "README.md").read_text("utf-8")
+    (out / "README.md").write_text(filled(readme, report), "utf-8")
+    if out == home:
+        every = EXPERIMENTS / "README.md"
+        text = every.read_text("utf-8")
+        every.write_text(fill(text, {"answer": index()}), "utf-8")
 
 
 def made(packages: Sequence[str], machine: str | None = None) -> dict[str, Any]:

@@ -120,18 +120,11 @@ def _measured(script: str, after: list[str], before: Sequence[str] = ()) -> Any:
 def _write(report: Report, out: Path) -> None:
     """The report, the pictures, and the tables in the texts."""
     ordered = {part: report[part] for part in PARTS if part in report}
-    text = json.dumps(ordered, indent=1, ensure_ascii=False)
-    (out / "report.json").write_text(text + "\n", encoding="utf-8")
     if "growth" in ordered:
         (out / "growth.svg").write_text(growth_svg(ordered["growth"]), "utf-8")
     if any(load in ordered for load in RACES):
         (out / "seconds.svg").write_text(seconds_svg(ordered, RACES), "utf-8")
-    readme = (HERE / "README.md").read_text("utf-8")
-    (out / "README.md").write_text(fill(readme, ordered), "utf-8")
-    if out == HERE:
-        index = HERE.parent / "README.md"
-        text = index.read_text("utf-8")
-        index.write_text(record.fill(text, {"answer": record.index()}), "utf-8")
+    record.write(ordered, HERE, out, fill)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -161,10 +154,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
             f"contestants must be of {', '.join(CONTESTANTS)}, vectorized among them"
         )
     options.repeats = options.repeats or (1 if options.quick else 5)
-    if options.out is None:
-        options.out = Path(tempfile.mkdtemp()) if options.quick else HERE
-    options.out = options.out.resolve()
-    options.out.mkdir(parents=True, exist_ok=True)
+    options.out = record.place(options.out, HERE, quick=options.quick)
     return options
 
 

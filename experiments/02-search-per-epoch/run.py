@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,8 +116,6 @@ def _training(options: argparse.Namespace) -> Report:
 def _write(report: Report, out: Path) -> None:
     """The report, the pictures, and the tables in the texts."""
     ordered = {part: report[part] for part in _ORDER if part in report}
-    text = json.dumps(ordered, indent=1, ensure_ascii=False)
-    (out / "report.json").write_text(text + "\n", encoding="utf-8")
     for benchmark, name in NAMES.items():
         if benchmark in ordered:
             part = ordered[benchmark]
@@ -131,12 +128,7 @@ def _write(report: Report, out: Path) -> None:
         y = "mean excess over the lowest validation loss"
         picture = spending_svg(part, title, y, 0.001)
         (out / "training.svg").write_text(picture, "utf-8")
-    readme = (HERE / "README.md").read_text("utf-8")
-    (out / "README.md").write_text(fill(readme, ordered), "utf-8")
-    if out == HERE:
-        index = HERE.parent / "README.md"
-        text = index.read_text("utf-8")
-        index.write_text(record.fill(text, {"answer": record.index()}), "utf-8")
+    record.write(ordered, HERE, out, fill)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -174,10 +166,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--searches must hold one of {', '.join(RIVALS)} at least")
     if options.quick:
         options.seeds, options.first = min(2, options.seeds), options.first or 2
-    if options.out is None:
-        options.out = Path(tempfile.mkdtemp()) if options.quick else HERE
-    options.out = options.out.resolve()
-    options.out.mkdir(parents=True, exist_ok=True)
+    options.out = record.place(options.out, HERE, quick=options.quick)
     return options
 
 
