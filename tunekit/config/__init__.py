@@ -1,5 +1,6 @@
 """Options of a study, from the command line, a TOML file or Python."""
 
+from tunekit.config.answer import answer
 from tunekit.config.command import Command, Parser, read_command
 from tunekit.config.settings import (
     PRUNERS,
@@ -16,6 +17,7 @@ __all__ = [
     "Command",
     "Config",
     "Parser",
+    "answer",
     "check_name",
     "parse_seconds",
     "read_command",

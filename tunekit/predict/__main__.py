@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunekit.config import Parser
-from tunekit.errors import DataError, TunekitError, one_line
+from tunekit.config import Parser, answer
+from tunekit.errors import DataError
 from tunekit.files import write_text
-from tunekit.interrupt import Interrupted, listening
 
 if TYPE_CHECKING:
     from tunekit.predict.predictor import Predictor
@@ -23,27 +22,7 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; answers the exit code: 0, 2 with one line, 130 on Ctrl-C."""
-    try:
-        with listening():
-            _predict(arguments)
-    except Interrupted as stop:
-        print("\nstopped", file=sys.stderr)
-        return stop.exit_code
-    except TunekitError as error:
-        return _fail(str(error))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}cannot be read ({error.strerror or error})")
-    return 0
-
-
-def _fail(message: str) -> int:
-    # A message quotes files: what it cannot show, or would do to a terminal, is spelled
-    # out, whatever the encoding.
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr.reconfigure(errors="backslashreplace")
-    print(f"error: {one_line(message)}", file=sys.stderr)
-    return 2
+    return answer(lambda: _predict(arguments), cannot="read")
 
 
 def _predict(arguments: Sequence[str] | None) -> None:
