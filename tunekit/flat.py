@@ -21,7 +21,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from tunekit.paused import may_go_on, reached
+from tunekit.paused import reached, waiting
 from tunekit.rungs import Begin, Chooser, Promote
 from tunekit.sampler import CoarseToFineSampler
 from tunekit.sampler.belief import Belief, warped
@@ -141,10 +141,8 @@ class Flat:
         if gained >= noise:
             return rows, gained, noise  # whatever may still come
         rate = _rate(belief, trials[-1].number + 1)
-        paused = {t.number for t in trials if may_go_on(t, last) and reached(t) < last}
-        waiting = [i for i, n in enumerate(history.numbers) if int(n) in paused]
-        if waiting:
-            rate = max(rate, float(belief.rates_of(waiting).max()))
+        if paused := history.indices(waiting(trials, last)):
+            rate = max(rate, float(belief.rates_of(paused).max()))
         return rows, max(rate * left, gained), noise
 
 

@@ -9,11 +9,11 @@ reports, and the user attribute ``continues`` with the number of the old one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["chain_of", "is_paused", "may_go_on", "reached"]
+__all__ = ["chain_of", "is_paused", "may_go_on", "reached", "waiting"]
 
 
 def reached(trial: FrozenTrial) -> int:
@@ -56,6 +56,29 @@ def may_go_on(trial: FrozenTrial, max_epochs: float) -> bool:
     if trial.state == TrialState.PRUNED:
         return trial.user_attrs.get("stopped") == "paused"
     return is_paused(trial, max_epochs)
+
+
+def waiting(trials: Iterable[FrozenTrial], max_epochs: float) -> list[int]:
+    """Numbers of the trials that could be promoted, in their order.
+
+    Args:
+        trials: Without those that another one continues.
+        max_epochs: The longest a trial trains.
+
+    Example:
+        >>> from optuna.trial import create_trial
+        >>> reports, aim = {1: 0.7, 2: 0.5}, {"to_epoch": 2}
+        >>> running = TrialState.RUNNING
+        >>> trial = create_trial(
+        ...     state=running, intermediate_values=reports, user_attrs=aim
+        ... )
+        >>> trial.number = 4
+        >>> waiting([trial], 6), waiting([trial], 2)
+        ([4], [])
+    """
+    return [
+        t.number for t in trials if may_go_on(t, max_epochs) and reached(t) < max_epochs
+    ]
 
 
 def chain_of(trials: Sequence[FrozenTrial], number: int) -> list[int]:

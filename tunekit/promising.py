@@ -3,7 +3,8 @@
 A paused trial and a new configuration are weighed on one scale, that of
 :mod:`tunekit.sampler.belief`: improvement to be expected per epoch yet to be paid, at
 whatever rung that is most. Which configuration begins next is the study's sampler's to
-say; where that is CoarseToFineSampler, it is the very one that was weighed.
+say; where that is CoarseToFineSampler, it is the very one that was weighed. Where
+configurations are drawn at random, what one is worth on average is weighed.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from tunekit.paused import is_paused, may_go_on, reached
+from tunekit.paused import is_paused, waiting
 from tunekit.rungs import Begin, Promote, next_rung
 from tunekit.sampler import CoarseToFineSampler
+from tunekit.sampler.belief import Belief
+from tunekit.sampler.candidates import by_chance
 from tunekit.sampler.history import History
 
 __all__ = ["Promising"]
@@ -36,6 +39,8 @@ class Promising:
         rungs: Epochs at which trials are paused, ascending.
         n_trials: Once so many have begun, only promotions are left.
         n_first: So many configurations are fixed, and begin whatever they promise.
+        random: Whether new configurations are drawn at random: then the best that the
+            model could propose says nothing of the next.
     """
 
     def __init__(
@@ -45,8 +50,10 @@ class Promising:
         rungs: Sequence[int],
         n_trials: int | None = None,
         n_first: int = 0,
+        *,
+        random: bool = False,
     ) -> None:
-        self.begin, self._n_first = Begin(rungs[0]), n_first
+        self.begin, self._n_first, self._random = Begin(rungs[0]), n_first, random
         self._study, self._sampler = study, sampler
         self._rungs, self._n_trials = tuple(rungs), n_trials
 
@@ -60,23 +67,27 @@ class Promising:
         history = self._history(trials)
         if history is None or (may_begin and self._sampler.starting(history)):
             return begin
-        waiting = self._waiting(trials, history)
-        if not waiting:
+        paused = history.indices(waiting(trials, self._rungs[-1]))
+        if not paused:
             return begin
-        if (scout := self._scout(history, waiting)) is not None:
+        if (scout := self._scout(history, paused)) is not None:
             return Promote(int(history.numbers[scout]), self._rungs[-1])
         belief = self._sampler.belief(self._study, history)
-        rates = belief.rates_of(waiting)
+        rates = belief.rates_of(paused)
         best = int(np.argmax(rates))
-        if may_begin:
-            new = self._sampler.proposal(self._study, history, number)
-            if new.rate > rates[best]:
-                return begin
-        chosen = waiting[best]
+        if may_begin and self._new(belief, number) > rates[best]:
+            return begin
+        chosen = paused[best]
         to_epoch = next_rung(self._rungs, int(history.epochs[chosen]))
         return Promote(int(history.numbers[chosen]), to_epoch)
 
-    def _scout(self, history: History, waiting: Sequence[int]) -> int | None:
+    def _new(self, belief: Belief, number: int) -> float:
+        """What the next new trial is worth an epoch."""
+        if self._random:
+            return by_chance(belief, np.random.default_rng(number))
+        return self._sampler.proposal(self._study, belief.history, number).rate
+
+    def _scout(self, history: History, paused: Sequence[int]) -> int | None:
         """An early trial whose turn it is to be trained to its end, if there is one.
 
         Where every slow starter was left behind, no model can know how they end.
@@ -85,7 +96,7 @@ class Promising:
         due = int(history.epochs.sum()) // (_SCOUTING * last)
         if due <= int((history.epochs[:n_early] >= last).sum()):
             return None
-        return min((i for i in waiting if i < n_early), default=None)
+        return min((i for i in paused if i < n_early), default=None)
 
     def surplus(self, trials: Sequence[FrozenTrial]) -> list[int]:
         """The least promising of the paused trials, if there are too many."""
@@ -96,10 +107,10 @@ class Promising:
         history = self._history(trials)
         if history is None or self._sampler.starting(history):
             return []
-        waiting = self._waiting(paused, history)
-        rates = self._sampler.belief(self._study, history).rates_of(waiting)
+        known = history.indices([trial.number for trial in paused])
+        rates = self._sampler.belief(self._study, history).rates_of(known)
         worst = np.argsort(-rates, kind="stable")[_MOST_PAUSED:]
-        return sorted(int(history.numbers[waiting[each]]) for each in worst)
+        return sorted(int(history.numbers[known[each]]) for each in worst)
 
     def _history(self, trials: Sequence[FrozenTrial]) -> History | None:
         """What is known; None where nothing is."""
@@ -107,9 +118,3 @@ class Promising:
         if not trials or not space:
             return None
         return self._sampler.reader(self._study, space).read(trials)
-
-    def _waiting(self, trials: Sequence[FrozenTrial], history: History) -> list[int]:
-        """Indices, in the history, of those of the trials that could be promoted."""
-        last = self._rungs[-1]
-        numbers = [t.number for t in trials if may_go_on(t, last) and reached(t) < last]
-        return [int(i) for i in np.flatnonzero(np.isin(history.numbers, numbers))]

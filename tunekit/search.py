@@ -31,6 +31,9 @@ _UNLISTED_GRID = 64
 _STARTUP = 10
 """Trials that TPE and the Gaussian process draw at random before they model."""
 
+_RANDOM = ("random", "grid", "qmc")
+"""Samplers that learn nothing from trials."""
+
 
 class _CmaEs(CmaEsSampler):
     """CMA-ES over the hyperparameters that every trial has.
@@ -101,6 +104,7 @@ def sampler(
         first=given,
         distributions=spread,
         model=model,
+        random=name in _RANDOM,
     )
 
 
@@ -163,12 +167,13 @@ def chooser(
     if rungs is None and flat is None:
         return lambda study: Straight(max_epochs)
     model = sampler.model or _coarse_to_fine(seed, space, rungs)
-    n_first = sampler.n_first
 
     def decides(study: optuna.Study) -> Chooser:
         if rungs is None:
             return Straight(max_epochs)
-        return Promising(study, model, rungs, n_trials, n_first)
+        return Promising(
+            study, model, rungs, n_trials, sampler.n_first, random=sampler.random
+        )
 
     if flat is None:
         return decides

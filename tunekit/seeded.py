@@ -35,9 +35,11 @@ class SeededSampler(BaseSampler):
         first: Configurations (stored names and values) of the trials 0, 1, ….
         distributions: The distributions of those configurations.
         model: The inner sampler, if it is coarse to fine at this study's rungs.
+        random: Whether the inner sampler draws whatever was learned.
 
     Attributes:
         model: The same.
+        random: The same.
         n_first: How many configurations are fixed.
     """
 
@@ -49,8 +51,9 @@ class SeededSampler(BaseSampler):
         first: Sequence[Mapping[str, Any]] = (),
         distributions: Sequence[Mapping[str, BaseDistribution]] = (),
         model: CoarseToFineSampler | None = None,
+        random: bool = False,
     ) -> None:
-        self._make, self.model = make, model
+        self._make, self.model, self.random = make, model, random
         self._seed = seed
         self._first = [dict(params) for params in first]
         self.n_first = len(self._first)

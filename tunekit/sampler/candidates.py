@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from tunekit.sampler.belief import Belief
 from tunekit.sampler.cube import Floats
 
-__all__ = ["Proposal", "propose"]
+__all__ = ["Proposal", "by_chance", "propose"]
 
 _REGION, _NEAR, _EVERYWHERE = 200, 350, 150
 """Candidates in the region, around promising trials, and in the whole space."""
@@ -27,6 +27,8 @@ _APART = 0.005
 """What is nearer than this to a trial, on every axis, is that trial again."""
 _AGAIN = 1e-9
 """What it is worth to begin a trial again; where all have been tried, the best is."""
+_DRAWN = 100
+"""Random configurations that tell what one is worth."""
 _LEAPS = 0.1
 """Share of a move's coordinates that leap to an end, to another choice or anywhere."""
 
@@ -72,6 +74,13 @@ def propose(belief: Belief, rng: np.random.Generator) -> Proposal:
     chosen = int(np.argmax(rates))
     masked = belief.conditions.masked(points[chosen : chosen + 1])[0]
     return Proposal(masked, float(rates[chosen]))
+
+
+def by_chance(belief: Belief, rng: np.random.Generator) -> float:
+    """What a configuration drawn at random is worth an epoch, on average."""
+    cube = belief.history.cube
+    points = cube.snapped(rng.random((_DRAWN, len(cube.axes))))
+    return float(belief.rates(points).max(0).mean())
 
 
 class _Worth:

@@ -71,6 +71,10 @@ class History:
         """Trials with a value."""
         return len(self.numbers)
 
+    def indices(self, numbers: Sequence[int]) -> list[int]:
+        """Those of the trials with these numbers that have a value, ascending."""
+        return [int(i) for i in np.flatnonzero(np.isin(self.numbers, numbers))]
+
     @property
     def key(self) -> tuple[bytes, ...]:
         """Equal for equal histories."""

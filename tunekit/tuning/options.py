@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler
 from optuna.study import Study
 
 from tunekit.config import PRUNERS, SAMPLERS, check_name, parse_seconds
@@ -119,6 +119,7 @@ class Options:
                 seed=self.seed,
                 first=given,
                 distributions=distributions,
+                random=isinstance(own, RandomSampler | GridSampler | QMCSampler),
             )
         if self.sampler == "grid" and space.scales is None:
             raise ConfigError(
