@@ -178,6 +178,18 @@ def test_what_begins_is_what_was_weighed() -> None:
     assert weighed > 3
 
 
+def test_a_random_draw_is_not_worth_what_the_best_candidate_is() -> None:
+    """One is promoted that the model's own proposal, but no chance, would beat."""
+    differ = 0
+    for n in range(12, 30):
+        search = Search(seed=n).run(n)
+        chance = Promising(search.study, search.sampler, RUNGS, random=True)
+        best, mean = search.choose(), chance.choose(search.trials())
+        assert not (isinstance(best, Promote) and isinstance(mean, Begin))
+        differ += isinstance(best, Begin) and isinstance(mean, Promote)
+    assert differ > 0
+
+
 def test_first_come_those_from_everywhere() -> None:
     search = Search().run(8)
     assert search.steps == [Begin(1)] * 8

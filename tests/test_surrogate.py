@@ -141,6 +141,17 @@ def test_another_trial_at_the_same_place_has_another_seed():
     np.testing.assert_allclose(with_luck**2, deviation**2 + 0.2, rtol=1e-3)
 
 
+def test_without_luck_a_new_trial_comes_to_what_its_place_says():
+    seen = ends(np.linspace(0, 1, 12), np.cos(5 * np.linspace(0, 1, 12)))
+    model = believing(seen)
+    new = [[0.33], [0.8]]
+    mean, deviation = at(model, new, 1.0)
+    calm, without = at(model.without_luck(), new, 1.0)
+    np.testing.assert_array_equal(calm, mean)
+    np.testing.assert_allclose(without**2, deviation**2 - 0.2, rtol=1e-3)
+    np.testing.assert_array_equal(at(model, new, 1.0)[1], deviation)
+
+
 def test_far_from_all_that_was_seen_the_prior_is_all_there_is():
     model = believing(curves(10, 2, 3))
     far = np.full((2, 2), 1e3)

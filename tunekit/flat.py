@@ -2,10 +2,12 @@
 
 The model of the trials says what the best next step is worth an epoch; times the epochs
 that remain, that is about the most that can still be gained, since the best steps are
-taken first. The same model says by how much two trainings of one configuration differ:
-what is a trial's own, and noise. Once the gain is below that, and the last third of the
-trials gained no more either, who goes on searches for a lucky seed. All this is in the
-warped units of :mod:`tunekit.surrogate`.
+taken first. Luck is no gain: what a new configuration comes to on average counts.
+The same model says by how much two trainings of one configuration differ: what is a
+trial's own, and noise. A kink in the curves would pass for noise, too: where enough
+trials have ended, their ends alone must be as noisy. Once the gain is below that, and
+the last third of the trials gained no more either, who goes on searches for a lucky
+seed. All this is in the warped units of :mod:`tunekit.surrogate`.
 
 What was found is written to the study's user attribute ``flat``, so that whoever goes
 on after a stop, and every worker, decides the same.
@@ -13,6 +15,7 @@ on after a stop, and every worker, decides the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +30,7 @@ from tunekit.sampler import CoarseToFineSampler
 from tunekit.sampler.belief import Belief, warped
 from tunekit.sampler.candidates import propose
 from tunekit.sampler.history import History
+from tunekit.surrogate import Observations, Surrogate
 
 __all__ = ["FLAT", "Flat", "Remaining", "why_ended"]
 
@@ -143,7 +147,10 @@ class Flat:
         rate = _rate(belief, trials[-1].number + 1)
         if paused := history.indices(waiting(trials, last)):
             rate = max(rate, float(belief.rates_of(paused).max()))
-        return rows, max(rate * left, gained), noise
+        gain = max(rate * left, gained)
+        if gain < noise:
+            noise = min(noise, _noise_of_ends(history))
+        return rows, gain, noise
 
 
 def why_ended(found: Mapping[str, Any] | None) -> str:
@@ -179,12 +186,26 @@ def _rate(belief: Belief, number: int) -> float:
 
     The best value seen was lucky, and next to it nothing would seem worth trying:
     what counts is the best that any configuration is believed to come to on average.
+    Nor is it a gain that of many trainings one is lucky.
     """
     history = belief.history
     points = belief.conditions.masked(history.cube.snapped(history.points))
-    mean, _ = belief.model.predict(history.cube.features(points), np.ones(1))
-    calm = replace(belief, best=float(mean.min()))
+    model = belief.model.without_luck()
+    mean, _ = model.predict(history.cube.features(points), np.ones(1))
+    calm = replace(belief, model=model, best=float(mean.min()))
     return propose(calm, np.random.default_rng([number, 2])).rate
+
+
+def _noise_of_ends(history: History) -> float:
+    """The noise that the ends of training show; infinite where few are known."""
+    ends = np.flatnonzero(history.t >= 1.0)
+    if len(ends) < _FEWEST:
+        return math.inf
+    cube, trial = history.cube, history.trial[ends]
+    model = Surrogate(cube.n_features)
+    features = cube.features(history.points[trial])
+    model.fit(Observations(features, history.t[ends], trial, warped(history)[ends]))
+    return model.noise
 
 
 def _to_its_end(trial: FrozenTrial, max_epochs: int) -> bool:

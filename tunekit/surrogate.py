@@ -22,6 +22,7 @@ Shapes: N observations, D features, M queries.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -245,6 +246,13 @@ class Surrogate:
         variance = prior - np.einsum("mn,mn->m", v, v).reshape(shape)
         mean = (v @ self._whitened).reshape(shape)
         return mean.astype(float), np.sqrt(np.maximum(variance, 1e-9))
+
+    def without_luck(self) -> Surrogate:
+        """The same, but of a new trial only what its features do to it is predicted."""
+        calm = copy.copy(self)
+        calm.constants = self.constants.copy()
+        calm.constants[-3:-1] = -np.inf  # logarithms of c_0 and c_1
+        return calm
 
     def mean(self, x_MD: Floats, t: float, trial_M: Ints) -> Floats:
         """As :meth:`predict` has it, at one progress, (M,); where M is large."""

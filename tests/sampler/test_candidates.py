@@ -16,7 +16,7 @@ from optuna.distributions import (
 from optuna.trial import TrialState, create_trial
 
 from tunekit.sampler.belief import Belief, believe
-from tunekit.sampler.candidates import Proposal, propose
+from tunekit.sampler.candidates import Proposal, by_chance, propose
 from tunekit.sampler.cube import Cube
 from tunekit.sampler.reader import Reader
 
@@ -63,6 +63,18 @@ def unit(n: int) -> dict[str, BaseDistribution]:
 
 def proposed(belief: Belief, seed: int = 0) -> Proposal:
     return propose(belief, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_random_one_is_worth_what_all_are_on_average(seed: int) -> None:
+    points = np.random.default_rng(seed).random((20, 2))
+    belief = believed(unit(2), points, (points**2).sum(1), length=1.0)
+    side = (np.arange(40) + 0.5) / 40
+    everywhere = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
+    mean = belief.rates(everywhere).max(0).mean()
+    found = by_chance(belief, np.random.default_rng(seed))
+    assert found == pytest.approx(mean, rel=0.4)
+    assert found < 0.7 * proposed(belief, seed).rate
 
 
 @pytest.mark.parametrize("seed", range(5))
