@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from tunekit import Categorical, CoarseToFineSampler, LogUniform, Uniform, tune
@@ -138,6 +139,27 @@ def test_other_samplers_are_promoted_by_a_model_too(sampler: Any) -> None:
     assert set(epochs) >= {1, 9}
     promoted = result.trials["value"][epochs == 9]
     assert promoted.min() == result.best_value
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc", RandomSampler(seed=1)])
+def test_among_random_trials_the_good_are_promoted_before_all_have_begun(
+    sampler: Any,
+) -> None:
+    """That the model could propose better is no reason to draw another at random."""
+    begun = 0
+    ends: list[int] = []
+
+    def make(params: dict[str, Any]) -> Iterator[float]:
+        nonlocal begun
+        begun += 1
+        for epoch, value in enumerate(Loops()(params), start=1):
+            if epoch == 9:
+                ends.append(begun)
+            yield value
+
+    search(make, sampler=sampler, n_trials=60, budget_epochs=135)
+    assert begun == 60
+    assert sum(n < 40 for n in ends) >= 2
 
 
 def test_ones_own_coarse_to_fine_sees_the_study_as_it_is() -> None:
