@@ -244,14 +244,18 @@ def values(trials: Sequence[FrozenTrial]) -> list[float]:
     return [v for t in trials for v in t.intermediate_values.values()]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_search_spends_little_on_what_is_bad(seed: int) -> None:
-    search = Search(seed=seed)
-    while search.epochs() < 4 * 27:
-        search.run(1)
-    assert min(values(search.trials())) < plain(0.3, 27) + 0.01
-    bad = [t for t in search.trials() if abs(t.params["x"] - 0.3) > 0.2]
-    assert sum(len(t.intermediate_values) for t in bad) < 0.2 * search.epochs()
+def test_a_search_spends_little_on_what_is_bad() -> None:
+    on_bad = []
+    for seed in range(6):
+        search = Search(seed=seed)
+        while search.epochs() < 4 * 27:
+            search.run(1)
+        assert min(values(search.trials())) < plain(0.3, 27) + 0.01
+        bad = [t for t in search.trials() if abs(t.params["x"] - 0.3) > 0.2]
+        epochs = sum(len(t.intermediate_values) for t in bad)
+        on_bad.append(epochs / search.epochs())
+    assert max(on_bad) < 0.25
+    assert sum(on_bad) / len(on_bad) < 0.12
 
 
 def test_a_promotion_goes_to_the_next_rung() -> None:

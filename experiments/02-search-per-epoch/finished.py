@@ -27,6 +27,7 @@ _DECIDING = (
     "choosers.py",
     "rungs.py",
     "search.py",
+    "seeded.py",
     "draws.py",
     "view.py",
 )

@@ -113,7 +113,7 @@ def test_a_new_trial_is_worth_its_expected_improvement_an_epoch() -> None:
         new = np.full(30, -1)
         t = np.log(rung) / np.log(27)
         mean, deviation = textbook(belief.history, points, t, new, own=rung == 27)
-        expected = expected_improvement(mean, deviation, best) / rung
+        expected = expected_improvement(mean, belief.doubt * deviation, best) / rung
         np.testing.assert_allclose(found, expected, rtol=0.01, atol=1e-4)
     assert rates.max() > 0.01
 
@@ -131,7 +131,7 @@ def test_a_paused_trial_is_worth_it_per_epoch_yet_to_be_paid() -> None:
             chosen,
             own=True,
         )
-        gains = expected_improvement(mean, deviation, belief.best)
+        gains = expected_improvement(mean, belief.doubt * deviation, belief.best)
         rate = np.where(ahead > 0, gains / np.maximum(ahead, 1), 0.0)
         expected = np.maximum(expected, rate)
     np.testing.assert_allclose(belief.rates_of(chosen), expected, rtol=0.01, atol=1e-4)
