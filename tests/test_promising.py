@@ -195,6 +195,19 @@ def test_first_come_those_from_everywhere() -> None:
     assert search.steps == [Begin(1)] * 8
 
 
+def test_a_named_configuration_is_first_to_be_trained_to_its_end() -> None:
+    search = Search().run(8)
+    named = Promising(search.study, search.sampler, RUNGS, n_first=2)
+    first = named.choose(search.trials())
+    assert first == Promote(0, RUNGS[-1])
+    trial = search.start(first)
+    on_its_way = named.choose(search.trials())
+    search.train(trial)
+    for later in (on_its_way, named.choose(search.trials())):
+        assert isinstance(later, Begin | Promote)
+        assert later.to_epoch < RUNGS[-1]
+
+
 # --- Where curves are going -----------------------------------------------------------
 
 

@@ -90,11 +90,14 @@ class Promising:
     def _scout(self, history: History, paused: Sequence[int]) -> int | None:
         """An early trial whose turn it is to be trained to its end, if there is one.
 
-        Where every slow starter was left behind, no model can know how they end.
+        Where every slow starter was left behind, no model can know how they end. A
+        configuration that somebody has named is a good guess, and the first to go.
         """
         n_early, last = self._sampler.n_startup_trials, self._rungs[-1]
-        due = int(history.epochs.sum()) // (_SCOUTING * last)
-        if due <= int((history.epochs[:n_early] >= last).sum()):
+        due = int(history.epochs.sum()) // (_SCOUTING * last) + min(self._n_first, 1)
+        on_its_way = history.pending_trial[history.pending_t >= 1.0]
+        sent = np.union1d(np.flatnonzero(history.epochs >= last), on_its_way)
+        if due <= int(((sent >= 0) & (sent < n_early)).sum()):
             return None
         return min((i for i in paused if i < n_early), default=None)
 

@@ -80,15 +80,23 @@ def test_an_empty_path_is_a_mistake(name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, 8),
-        ({"workers": 3}, 8),
+        ({}, 2),
+        ({"n_trials": 100}, 6),
+        ({"n_trials": 1000}, 8),
+        ({"budget_epochs": 30}, 2),
+        ({"budget_epochs": 600, "max_epochs": 30}, 5),
+        ({"budget_epochs": 600, "max_epochs": 30, "n_trials": 5}, 5),
+        ({"timeout": 60}, 8),
+        ({"pruner": "none"}, 8),
+        ({"engine": "lightning"}, 1),
+        ({"workers": 3}, 3),
         ({"workers": 12}, 12),
         ({"in_flight": 1}, 1),
         ({"in_flight": "3", "workers": 4}, 3),
         ({"in_flight": None, "workers": "9"}, 9),
     ],
 )
-def test_eight_trials_are_open_at_once_or_one_a_worker(
+def test_how_many_trials_are_open_at_once_unless_somebody_says(
     options: dict[str, Any], expected: int
 ) -> None:
     config = Config(**options)

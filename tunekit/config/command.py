@@ -169,7 +169,9 @@ def _parser() -> Parser:
     machine.add_argument(
         "--workers", metavar="N", help="processes that search at once [1]"
     )
-    machine.add_argument("--in-flight", metavar="N", help="trials open at once [8]")
+    machine.add_argument(
+        "--in-flight", metavar="N", help="trials open at once [2 to 8, by the budget]"
+    )
     machine.add_argument(
         "--accelerator", metavar="NAME", help="auto, cpu or gpu [auto]"
     )

@@ -37,6 +37,9 @@ PRUNERS: tuple[str, ...] = ("promote", "none", "median", "halving", "hyperband")
 DEFAULT_TRIALS = 30
 """The budget when none is given."""
 _IN_FLIGHT = 8
+"""Trials open at once, at most, unless somebody says otherwise."""
+_FITS_AN_OPEN_TRIAL = 4
+"""Full trainings that a budget needs for each trial that is open at once."""
 _ENGINES = ("auto", "vectorized", "lightning")
 _ACCELERATORS = ("auto", "cpu", "gpu")
 _LONGEST_NAME = 100
@@ -140,14 +143,26 @@ class Config:
         if self.n_trials is self.budget_epochs is self.timeout is None:
             object.__setattr__(self, "n_trials", DEFAULT_TRIALS)
         if self.in_flight is None:
-            n = 1 if self.engine == "lightning" else _IN_FLIGHT
-            object.__setattr__(self, "in_flight", max(n, self.workers))
+            object.__setattr__(self, "in_flight", max(self._open(), self.workers))
         if not self.name:
             stem = Path(self.data).stem if self.data else "digits"
             slug = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
             object.__setattr__(self, "name", slug[:_LONGEST_NAME] or "study")
         check_name(self.name)
         recipe_space(self.space)
+
+    def _open(self) -> int:
+        """Trials open at once, where nobody says.
+
+        Who promotes decides by what others have come to: a search of few full trainings
+        learns most from few at a time. Where time is what ends it, more are faster.
+        """
+        if self.engine == "lightning":
+            return 1
+        if self.pruner != "promote" or self.epochs is None:
+            return _IN_FLIGHT
+        fits = self.epochs / self.max_epochs
+        return min(_IN_FLIGHT, max(2, round(fits / _FITS_AN_OPEN_TRIAL)))
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
