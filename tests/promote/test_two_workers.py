@@ -46,15 +46,20 @@ def test_two_workers_share_trials_and_never_train_one_at_once(tmp_path: Path) ->
     held: set[int] = set()
     real = mine._leases.take
 
-    def take(number: int) -> bool:
-        taken = real(number)
+    def take(number: int, epochs: int = 0) -> bool:
+        taken = real(number, epochs)
         if taken:
             held.add(number)
         return taken
 
     mine._leases.take = take  # type: ignore[method-assign]
     free = mine._leases.release
-    mine._leases.release = lambda number: (held.discard(number), free(number))[1]  # type: ignore[method-assign, assignment, return-value]
+
+    def release(number: int, *, settled: bool = False) -> None:
+        held.discard(number)
+        free(number, settled=settled)
+
+    mine._leases.release = release  # type: ignore[method-assign]
     work(mine, Two(), narrow(), budget_of(folder), in_flight=2)
     assert training["others"]
     search(reopen(folder), Rounds(), budget_of(folder), in_flight=2)

@@ -15,6 +15,7 @@ from tunekit.rungs import Chooser
 from tunekit.store.checkpoints import Checkpoints
 from tunekit.store.journal import Journal
 from tunekit.store.leases import Leases
+from tunekit.store.owners import Owner
 from tunekit.store.store import Store
 from tunekit.trial import State
 
@@ -62,13 +63,19 @@ class _Leases(Leases):
         self.asking: AbstractContextManager[Any] = nullcontext()
         self._taken: set[int] = set()
 
-    def take(self, number: int) -> bool:
+    def take(self, number: int, epochs: int = 0) -> bool:
         if number in self._taken:
             return False
         self._taken.add(number)
         return True
 
-    def release(self, number: int) -> None:
+    def owner(self, number: int) -> Owner:
+        return Owner()
+
+    def begin(self, numbers: Collection[int]) -> None:
+        pass
+
+    def release(self, number: int, *, settled: bool = False) -> None:
         self._taken.discard(number)
 
     def release_all(self) -> None:

@@ -3,7 +3,8 @@
     OUT/NAME/study.toml      every setting, resolved; written last: it marks a study
              split.json      what was read, and the raw row numbers of each part
              journal.log     Optuna's journal: all trials
-             leases/         a lock for each running trial, held by who trains it
+             leases/         a lock for each running trial, held by who trains it, and
+                             who that is
              checkpoints/    states of paused trials, weights of the best ones
 
 All state lives here. A trial that is RUNNING and whose lease nobody holds belonged to a
@@ -21,7 +22,6 @@ from typing import Any
 
 import optuna
 import tomli_w
-from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -32,8 +32,8 @@ from tunekit.rungs import Begin, Chooser, Promote
 from tunekit.store.checkpoints import Checkpoints
 from tunekit.store.folder import check_place, create, exists
 from tunekit.store.journal import Journal, quiet_optuna
+from tunekit.store.leased import Leased
 from tunekit.store.leases import Leases
-from tunekit.store.revived import revived
 from tunekit.store.same import settings_of
 from tunekit.store.steps import Allows, Steps
 from tunekit.store.storage import Storage
@@ -44,7 +44,7 @@ from tunekit.trial import State
 __all__ = ["Store"]
 
 
-class Store:
+class Store(Leased):
     """One open study folder.
 
     Attributes:
@@ -80,8 +80,6 @@ class Store:
         self._open(folder, settings, sampler, pruner, chooser)
 
     _journal: Journal
-    _storage: BaseStorage
-    _leases: Leases
     _checkpoints: Checkpoints
 
     def _open(
@@ -178,13 +176,9 @@ class Store:
         with self.together():
             trials = self.tally()
             for frozen in trials.opened:
-                if self._leases.take(frozen.number):
-                    # Its owner may have ended it between our look and our lease.
-                    if self.tally().is_open(frozen.number):
-                        trial = self._revive(frozen.number)
-                        suggest(trial)
-                        return trial
-                    self._leases.release(frozen.number)
+                trial = self.take_up(frozen, suggest)
+                if trial is not None:
+                    return trial
             step = self._steps.take(trials, allows)
             if step is None:
                 return None
@@ -229,7 +223,7 @@ class Store:
                 self._checkpoints.write(trial.number, state)
                 for number in chain_of(self.tally(), trial.number)[:-1]:
                     self._checkpoints.replace(number)
-            self._leases.release(trial.number)
+            self._leases.release(trial.number, settled=True)
             self._writes.clear()
 
     def let_go(self) -> list[int]:
@@ -280,7 +274,7 @@ class Store:
             for name, attribute in attributes.items():
                 trial.set_user_attr(name, attribute)
             self.study.tell(trial, value, state=state)
-            self._leases.release(trial.number)
+            self._leases.release(trial.number, settled=True)
             if self.pauses and attributes.get("stopped") != "paused":
                 for number in chain_of(self.tally(), trial.number):
                     self._checkpoints.replace(number)
@@ -290,10 +284,3 @@ class Store:
         """Keep a trial's best-epoch weights, if it is among the best few so far."""
         with self._writes.at_once():
             self._checkpoints.keep_weights(number, weights, self.tally())
-
-    def release_all(self) -> None:
-        """Give every lease back; what was running can be taken up by anyone."""
-        self._leases.release_all()
-
-    def _revive(self, number: int) -> Trial:
-        return revived(self.study, self._storage, number)

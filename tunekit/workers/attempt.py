@@ -58,6 +58,11 @@ class Attempt:
         """Epochs to be paid until it is there; one, should it be there already."""
         return max(1, self.to_epoch - max(self._reached, len(self.curve)))
 
+    @property
+    def behind(self) -> bool:
+        """Whether its next epoch is one that is recorded already."""
+        return len(self.curve) < self._reached
+
     def add(self, heard: Heard) -> None:
         """One more epoch, or one that is trained again."""
         self.curve[heard.epoch - 1 :] = [heard.metrics]

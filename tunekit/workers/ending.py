@@ -11,7 +11,7 @@ from tunekit.space import Space
 from tunekit.store import Store
 from tunekit.workers.candidates import Candidates, Recipes
 
-__all__ = ["end_paused"]
+__all__ = ["come_to", "end_paused"]
 
 _KEEP_CHECKPOINTS = 20
 """Paused trials from which a later, larger budget can go on without training again."""
@@ -28,23 +28,38 @@ def end_paused(store: Store, space: Space | Candidates, engine: str) -> None:
     candidates = Recipes(space) if isinstance(space, Space) else space
 
     def attributes(trial: FrozenTrial) -> dict[str, Any]:
-        # What is recorded with a pause. A process that was interrupted may have
-        # recorded the last epoch, and no more.
-        known = trial.user_attrs
-        values = trial.intermediate_values
-        if known.get("epochs") == len(values):
-            return {}
-        _, epoch = min((store.sign * value, epoch) for epoch, value in values.items())
-        finite = math.isfinite(values[epoch])
-        same = known.get("best_epoch") == epoch
-        return {
-            "best_val_loss": values[epoch] if finite else None,
-            "best_val_score": known.get("best_val_score") if same else None,
-            "best_epoch": epoch if finite else 0,
-            "epochs": len(values),
-            "engine": engine,
-            "seconds": known.get("seconds", 0.0),
-            "params": candidates.shown(candidates.suggest(trial)),
-        }
+        return come_to(store, candidates, engine, trial)
 
     store.end_paused(attributes, _KEEP_CHECKPOINTS)
+
+
+def come_to(
+    store: Store, candidates: Candidates, engine: str, trial: FrozenTrial
+) -> dict[str, Any]:
+    """What every trial carries that has ended, where that is not recorded with it yet.
+
+    It is recorded with a pause. A process that was interrupted may have recorded the
+    last epoch, and no more.
+
+    Args:
+        store: The study.
+        candidates: What is searched.
+        engine: What trained it.
+        trial: One that nobody trains.
+    """
+    known, values = trial.user_attrs, trial.intermediate_values
+    if known.get("epochs") == len(values):
+        return {}
+    losses = ((store.sign * value, epoch) for epoch, value in values.items())
+    _, epoch = min(losses, default=(math.inf, 0))
+    finite = math.isfinite(values.get(epoch, math.inf))
+    same = known.get("best_epoch") == epoch
+    return {
+        "best_val_loss": values[epoch] if finite else None,
+        "best_val_score": known.get("best_val_score") if same else None,
+        "best_epoch": epoch if finite else 0,
+        "epochs": len(values),
+        "engine": engine,
+        "seconds": known.get("seconds", 0.0),
+        "params": candidates.shown(candidates.suggest(trial)),
+    }

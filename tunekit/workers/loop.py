@@ -22,6 +22,8 @@ from tunekit.trial import Engine, Fitted, Heard, Metrics, Run, State, Verdict
 from tunekit.workers.attempt import Attempt
 from tunekit.workers.candidates import Candidates, Recipes
 from tunekit.workers.ration import Ration
+from tunekit.workers.runs import key_of, run_of
+from tunekit.workers.suspects import try_suspects
 
 __all__ = ["work"]
 
@@ -53,6 +55,7 @@ def work(
         StoppedError: After five failed trials in a row, with what they had in common.
     """
     candidates = Recipes(space) if isinstance(space, Space) else space
+    try_suspects(store, engine, candidates, on_end)
     search = _Search(store, engine, candidates, budget, board, on_end)
     try:
         engine.train_all(search, in_flight)
@@ -86,13 +89,16 @@ class _Search:
         """One write for a whole round: killed, a study has all of it or nothing."""
         with self._store.together():
             yield
+        # Those that are behind are trained first, to where they have been before.
+        if not any(attempt.behind for attempt in self._open.values()):
+            self._store.begin_epoch([a.number for a in self._open.values()])
         self._ration.begin_round()
 
     def next(self) -> Run | None:
         """A trial that its worker has left, else the chosen one, if there is budget."""
         if self._look_for_surplus:
             for number in self._store.let_go():
-                key = self._key(number)
+                key = key_of(self._store, number)
                 self._kept.pop(key, None)
                 self._engine.forget(key)
                 self._on_end(self._store.tally()[number])
@@ -107,41 +113,23 @@ class _Search:
             trial = self._store.next_trial(self._ration.allows, suggest)
             if trial is None:
                 return None
-            known = self._store.tally()[trial.number].intermediate_values
-            reached = max(known, default=0)
-            state = self._store.state(trial)
-            behind = state is None or len(state.curve) < reached
+            run = run_of(self._store, self._candidates, trial, params)
+            behind = run.state is None or run.paused_at < run.reached
             if behind or self._ration.can_pay(trial):
-                return self._open_run(trial, params, reached, state)
+                return self._open_run(trial, run)
             # It would begin with an epoch that nobody can pay: a smaller budget, now.
-            self._store.note(trial, {"to_epoch": reached})
+            self._store.note(trial, {"to_epoch": run.reached})
             self._store.pause(trial, None)
 
-    def _open_run(
-        self, trial: Trial, params: Any, reached: int, state: State | None
-    ) -> Run:
-        settings, shown = self._store.settings, self._candidates.shown(params)
+    def _open_run(self, trial: Trial, run: Run) -> Run:
+        shown = self._candidates.shown(run.params)
         number = self._store.run_number(trial.number)
-        run = Run(
-            recipe=self._candidates.recipe(params),
-            params=params,
-            max_epochs=settings["max_epochs"],
-            patience=settings["patience"],
-            seed=settings["seed"],
-            key=self._key(trial.number),
-            reached=reached,
-            state=state,
-        )
-        drawn = state.curve if state else ()
+        drawn = run.state.curve if run.state else ()
         curves = self._board.open(number, shown, drawn) if self._board else None
         kept = self._kept.pop(run.key, drawn)
         sign = self._store.sign
         self._open[run.key] = Attempt(trial, shown, run, curves, kept, sign)
         return run
-
-    def _key(self, number: int) -> str:
-        """The key of a trial's run."""
-        return f"trial-{self._store.run_number(number)}"
 
     def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
         """Record the epochs of a round, then decide who goes on."""
