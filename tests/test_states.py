@@ -160,3 +160,12 @@ def test_whole_but_of_another_kind_is_refused():
     data = safetensors.torch.save({"a": torch.zeros(2)}, {"state": about})
     digest = hashlib.sha256(data).hexdigest()
     assert "KeyError" in refused(data.replace(zeros.encode(), digest.encode()))
+
+
+def test_a_state_is_of_one_run():
+    data = to_bytes(state_of(), "study/7/abc")
+    assert from_bytes(data).steps == from_bytes(data, "study/7/abc").steps == 12
+    with pytest.raises(ValueError, match="another run"):
+        from_bytes(data, "study/8/abc")
+    with pytest.raises(ValueError, match="another SHA-256"):
+        from_bytes(data.replace(b"study/7", b"study/8"), "study/8/abc")

@@ -1,8 +1,8 @@
 """A paused run as bytes, for a file: safetensors, no pickle, and a checksum over all.
 
 The tensors are those of :class:`tunekit.trial.State`. The rest of it is JSON under the
-key ``state`` of safetensors' ``__metadata__``, together with the SHA-256 of the bytes
-as they are with zeros in the digest's place.
+key ``state`` of safetensors' ``__metadata__``, together with whose state it is, and the
+SHA-256 of the bytes as they are with zeros in the digest's place.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ __all__ = ["from_bytes", "to_bytes"]
 _NO_DIGEST = "0" * 64
 
 
-def to_bytes(state: State) -> bytes:
+def to_bytes(state: State, whose: str = "") -> bytes:
     """A state as bytes; equal states are equal bytes.
+
+    Args:
+        state: The state.
+        whose: What tells this run from every other one.
 
     Example:
         >>> import torch
@@ -39,6 +43,7 @@ def to_bytes(state: State) -> bytes:
     import safetensors.torch
 
     about = {
+        "whose": whose,
         "steps": state.steps,
         "best_epoch": state.best_epoch,
         "curve": {
@@ -56,11 +61,15 @@ def to_bytes(state: State) -> bytes:
     return data.replace(_NO_DIGEST.encode(), digest.encode(), 1)
 
 
-def from_bytes(data: bytes) -> State:
+def from_bytes(data: bytes, whose: str | None = None) -> State:
     """The state that :func:`to_bytes` wrote, to the last bit.
 
+    Args:
+        data: The bytes.
+        whose: The run that it must be of; any when None.
+
     Raises:
-        ValueError: If the bytes are not as they were written.
+        ValueError: If the bytes are not as they were written, or another run's.
 
     Example:
         >>> from_bytes(b"torn")
@@ -73,6 +82,8 @@ are not (no header); delete it, and the run is trained from its start
 
     try:
         about = _about(data)
+        if whose not in (None, about["whose"]):
+            raise _DamagedError("of another run")
         curve = [
             Metrics(*(float(value) for value in row))
             for row in zip(
@@ -98,7 +109,7 @@ are not (no header); delete it, and the run is trained from its start
 
 
 class _DamagedError(Exception):
-    """Why bytes are not what was written."""
+    """Why bytes are not what was written for this run."""
 
 
 def _about(data: bytes) -> dict[str, Any]:

@@ -75,6 +75,7 @@ VALUES = {
     "accelerator": "cpu",
     "seed": "11",
     "final_seeds": "2",
+    "keep_checkpoints": "3",
     "out": "o",
     "name": "n",
 }

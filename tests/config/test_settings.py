@@ -103,6 +103,7 @@ configs = st.fixed_dictionaries(
         "pruner": st.sampled_from(PRUNERS),
         "seed": st.integers(0, 2**63 - 1),
         "in_flight": st.none() | st.integers(1, 9),
+        "keep_checkpoints": st.none() | st.integers(0, 9),
     },
 )
 

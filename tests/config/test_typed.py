@@ -23,6 +23,7 @@ WHOLE = [
     "workers",
     "in_flight",
     "final_seeds",
+    "keep_checkpoints",
     "seed",
 ]
 TEXTS = ["data", "target", "valid_data", "test_data", "out", "name"]
@@ -52,7 +53,7 @@ def test_anything_else_is_no_whole_number(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_whole_numbers_have_a_least(name: str) -> None:
-    least = 0 if name == "seed" else 1
+    least = 0 if name in ("seed", "keep_checkpoints") else 1
     assert getattr(Config(**{name: least}), name) == least
     line = line_of(**{name: least - 1})
     assert f"{name.replace('_', '-')} must be at least {least}" in line

@@ -20,10 +20,13 @@ from made_up import (
 from optuna.trial import FrozenTrial, TrialState
 
 from tunekit.choosers import Halving
+from tunekit.files import write_json
 from tunekit.paused import is_paused
+from tunekit.rungs import ladder
 from tunekit.search import sampler
 from tunekit.states import from_bytes
 from tunekit.store import Store
+from tunekit.store.revived import revived
 from tunekit.trial import Recipe, Run
 from tunekit.workers import work
 
@@ -31,11 +34,12 @@ from .conftest import ENGINES, begin, states, worse
 
 
 @pytest.mark.parametrize(("engine", "in_flight"), ENGINES)
-def test_a_paused_trial_has_its_latest_state_and_no_other(
+def test_a_paused_trial_has_its_latest_state_and_the_one_before(
     tmp_path: Path, engine: type[Curves], in_flight: int
 ) -> None:
     folder = begin(tmp_path / "s", n_trials=12)
     store = reopen(folder)
+    first = ladder(9)[0]
 
     class Looking(engine):  # type: ignore[misc, valid-type]
         def event(self, run: Run, epoch: int, before: bool) -> None:
@@ -46,17 +50,18 @@ def test_a_paused_trial_has_its_latest_state_and_no_other(
             for t in paused:
                 n = len(t.intermediate_values)
                 own = [name for name in found if f"-{t.number:05d}-" in name]
-                assert own == [f"trial-{t.number:05d}-epoch-{n:03d}.safetensors"]
+                assert own[-1] == f"trial-{t.number:05d}-epoch-{n:03d}.safetensors"
+                assert len(own) == 1 + (n > first)
             # Beside these, only what open trials went on from.
-            assert len(found) <= len(paused) + in_flight
+            assert len(found) <= 2 * (len(paused) + in_flight)
 
     search(store, Looking(), budget_of(folder), in_flight=in_flight)
     for name in states(folder):
         state = from_bytes((folder / "checkpoints" / name).read_bytes())
         number = int(name.split("-")[1])
-        curve = store.trials()[number].intermediate_values
-        assert [m.val_loss for m in state.curve] == [*curve.values()]
-        assert state.steps == len(curve)
+        curve = [*store.trials()[number].intermediate_values.values()]
+        assert [m.val_loss for m in state.curve] == curve[: state.steps]
+        assert f"-epoch-{state.steps:03d}." in name
 
 
 @pytest.mark.parametrize("harm", ["gone", "torn", "flipped", "empty"])
@@ -109,7 +114,8 @@ def test_an_older_state_serves_where_the_latest_is_damaged(tmp_path: Path) -> No
         store.pause(trial, opened.state())
         n = len(opened.curve)
         contents.append((checkpoints / states(store.folder)[-1]).read_bytes())
-        assert states(store.folder) == [f"trial-00000-epoch-{n:03d}.safetensors"]
+        last = [f"trial-00000-epoch-{k:03d}.safetensors" for k in (n - 1, n) if k]
+        assert states(store.folder) == last
     for n, content in enumerate(contents, start=1):
         path = checkpoints / f"trial-00000-epoch-{n:03d}.safetensors"
         path.write_bytes(content)
@@ -118,21 +124,68 @@ def test_an_older_state_serves_where_the_latest_is_damaged(tmp_path: Path) -> No
     assert state is not None
     assert len(state.curve) == 3
     (checkpoints / "trial-00000-epoch-003.safetensors").write_bytes(b"torn")
+    assert store.trouble == ""
     state = store.state(trial)
     assert state is not None
     assert len(state.curve) == 2
+    # It is removed: what is good is not replaced for its sake.
+    assert states(store.folder)[-2:] == [
+        f"trial-00000-epoch-{k:03d}.safetensors" for k in (2, 4)
+    ]
+    assert store.trouble == "a checkpoint was damaged, and that part was trained again"
 
 
-def test_few_states_stay_when_the_search_has_ended(tmp_path: Path) -> None:
-    folder = begin(tmp_path / "s", budget_epochs=60)
+@pytest.mark.parametrize("other", ["trial", "seed", "name", "data", "epoch"])
+def test_the_state_of_another_trial_is_passed_over(tmp_path: Path, other: str) -> None:
+    def paused(folder: Path) -> Store:
+        store = reopen(folder)
+        for _ in range(2):
+            trial = store.next_trial(lambda trials, step: True, narrow().suggest)
+            assert trial is not None
+            opened = Opened(
+                Run(recipe=Recipe(), max_epochs=9, patience=9, seed=0, key="")
+            )
+            for epoch in (1, 2):
+                store.report(trial, 1.0, epoch)
+                opened.add(1.0)
+            store.pause(trial, opened.state())
+        return store
+
+    store = paused(begin(tmp_path / "s"))
+    mine = store.folder / "checkpoints" / "trial-00001-epoch-002.safetensors"
+    trial = revived(store.study, store._storage, 1)
+    assert store.state(trial) is not None
+    options = {"seed": 1} if other == "seed" else {}
+    folder = tmp_path / "other" / ("t" if other == "name" else "s")
+    begin(folder, **options)
+    if other == "data":
+        write_json(folder / "split.json", {"fingerprint": "y", "source": "y"})
+    paused(folder)
+    theirs = folder / "checkpoints" / mine.name
+    if other in ("trial", "epoch"):
+        theirs = mine.with_name("trial-00000-epoch-002.safetensors")
+    if other == "epoch":
+        theirs = mine.rename(mine.with_name("trial-00001-epoch-001.safetensors"))
+        assert store.state(trial) is None
+        return
+    mine.write_bytes(theirs.read_bytes())
+    assert store.state(trial) is None
+    assert store.trouble
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(None, 20), (3, 3), (0, 0)])
+def test_few_states_stay_when_the_search_has_ended(
+    tmp_path: Path, keep: int | None, kept: int
+) -> None:
+    folder = begin(tmp_path / "s", budget_epochs=60, keep_checkpoints=keep)
     search(reopen(folder), Rounds(worse), budget_of(folder), in_flight=3)
     trials = reopen(folder).trials()
     paused = [t for t in trials if t.user_attrs["stopped"] == "paused"]
     assert len(paused) > 20
-    best = sorted(paused, key=lambda t: min(t.intermediate_values.values()))[:20]
-    assert [int(name.split("-")[1]) for name in states(folder)] == sorted(
+    best = sorted(paused, key=lambda t: min(t.intermediate_values.values()))[:kept]
+    assert {int(name.split("-")[1]) for name in states(folder)} == {
         t.number for t in best
-    )
+    }
 
 
 def test_those_that_are_let_go_are_weak_and_leave_no_state(tmp_path: Path) -> None:
@@ -148,4 +201,4 @@ def test_those_that_are_let_go_are_weak_and_leave_no_state(tmp_path: Path) -> No
     assert {t.number for t in weak} <= {t.number for t in heard}
     assert all(t.state == TrialState.PRUNED for t in weak)
     assert len([t for t in store.trials() if is_paused(t, 9)]) <= 5
-    assert len(states(folder)) <= 5
+    assert len({name.split("-")[1] for name in states(folder)}) <= 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from optuna.trial import TrialState
 from safetensors.torch import load_file
@@ -13,8 +14,13 @@ from tunekit.store import Store
 from .conftest import always, suggest
 
 
-def test_only_the_best_weights_are_kept_and_can_be_loaded(folder: Path) -> None:
+@pytest.mark.parametrize(("keep", "n_kept"), [(None, 5), (2, 2), (0, 0)])
+def test_only_the_best_weights_are_kept_and_can_be_loaded(
+    folder: Path, keep: int | None, n_kept: int
+) -> None:
     store = Store(folder)
+    if keep is not None:
+        store.extend({**store.settings, "keep_checkpoints": keep})
     losses = [0.9, 0.3, 0.8, 0.1, 0.7, 0.2, 0.6, None, 0.95]
     for n, loss in enumerate(losses):
         trial = store.next_trial(always, suggest)
@@ -26,10 +32,10 @@ def test_only_the_best_weights_are_kept_and_can_be_loaded(folder: Path) -> None:
         store.finish(trial, state, {"best_val_loss": loss}, value)
         store.keep_weights(n, {"w": torch.full((2, 3), float(n))})
         ended = sorted((x, k) for k, x in enumerate(losses[: n + 1]) if x is not None)
-        kept = sorted(k for _, k in ended[:5])
+        kept = sorted(k for _, k in ended[:n_kept])
         files = sorted((folder / "checkpoints").iterdir())
         assert [f.name for f in files] == [f"trial-{k:05d}.safetensors" for k in kept]
-    for number in (1, 3, 4, 5, 6):
+    for number in (3, 5, 1, 6, 4)[:n_kept]:
         weights = load_file(folder / "checkpoints" / f"trial-{number:05d}.safetensors")
         assert weights["w"].tolist() == [[number] * 3] * 2
 

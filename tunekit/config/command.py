@@ -134,7 +134,7 @@ def _parser() -> Parser:
     budget.add_argument(
         "--max-epochs",
         metavar="N",
-        help="the longest one trial trains; fixed within a study [30]",
+        help="the longest a trial trains; fixed within a study [30]",
     )
     budget.add_argument(
         "--patience", metavar="N", help="end a trial after N epochs without gain [10]"
@@ -180,6 +180,12 @@ def _parser() -> Parser:
     files.add_argument("--out", metavar="FOLDER", help="where studies live [runs]")
     files.add_argument(
         "--name", metavar="NAME", help="the study's name [the file's stem]"
+    )
+    files.add_argument(
+        "--keep-checkpoints",
+        metavar="N",
+        help="ended trials whose checkpoints stay, the best "
+        "ones [weights of 5, states of 20]",
     )
     files.add_argument(
         "--extend",

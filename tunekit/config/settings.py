@@ -112,6 +112,9 @@ class Config:
     """Seeds with which the winner is trained anew."""
     out: str = "runs"
     """Folder of all studies."""
+    keep_checkpoints: int | None = None
+    """Ended trials whose checkpoints stay, the best ones; when None the weights of 5
+    and, to go on from with a larger budget, the states of 20."""
     extend: bool = False
     """Let the space of a study that exists grow to this one; its trials are kept."""
     name: str = ""

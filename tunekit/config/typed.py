@@ -23,6 +23,7 @@ AT_LEAST: dict[str, int] = {
     "workers": 1,
     "in_flight": 1,
     "final_seeds": 1,
+    "keep_checkpoints": 0,
     "seed": 0,
 }
 """The whole numbers, with the least that each may be."""

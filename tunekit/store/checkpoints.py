@@ -1,17 +1,20 @@
 """Files beside the journal: states of paused trials, weights of the best ones.
 
     checkpoints/trial-00007-epoch-006.safetensors    trial 7 as it was after six epochs
+                trial-00007-epoch-002.safetensors    and where it was paused before
                 trial-00007.safetensors              its weights after its best epoch
 
 A state is written before the journal tells of the pause, and what it replaces is
 removed only afterwards: whenever a process is killed, there is a state to go on from
-that is no later than what the journal says.
+that is no later than what the journal says. The one before the latest stays: should
+the latest be damaged, only the way from there is trained again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,50 +27,76 @@ from tunekit.trial import State
 
 __all__ = ["Checkpoints"]
 
-_KEPT = 5
-"""Trials whose best-epoch weights stay on disk."""
-
 
 class Checkpoints:
-    """The ``checkpoints/`` folder of a study."""
+    """The ``checkpoints/`` folder of a study.
+
+    Attributes:
+        damaged: States that could not be read, or were of another trial.
+    """
+
+    damaged: int = 0
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._replaced: dict[int, float] = {}
+        self._replaced: dict[tuple[int, ...], float] = {}
 
-    def write(self, number: int, state: State) -> None:
-        """Keep a trial's state; those before it go with the next :meth:`clear`."""
+    def write(self, chain: Sequence[int], state: State, whose: str) -> None:
+        """Keep a trial's state; those before the last go with the next :meth:`clear`.
+
+        Args:
+            chain: The numbers of the trials it continues, and its own.
+            state: The state.
+            whose: What tells the trial from every other one, in any study.
+        """
         epoch = len(state.curve)
-        path = self._folder / f"trial-{number:05d}-epoch-{epoch:03d}.safetensors"
-        write_bytes(path, to_bytes(state))
-        self.replace(number, epoch)
+        path = self._folder / f"trial-{chain[-1]:05d}-epoch-{epoch:03d}.safetensors"
+        write_bytes(path, to_bytes(state, whose))
+        self.replace(chain, epoch)
 
-    def read(self, chain: Sequence[int], reached: int) -> State | None:
+    def read(
+        self, chain: Sequence[int], reached: int, whose: Callable[[int], str]
+    ) -> State | None:
         """The latest state that can be read, of no more epochs than are recorded.
 
         Args:
-            chain: The trial's number, and those of the trials it continues.
+            chain: The numbers of the trials it continues, and its own.
             reached: Epochs recorded.
+            whose: By number, what :meth:`write` was told.
         """
-        found = [(e, path) for n in chain for e, path in self._of(n) if e <= reached]
-        for _, path in sorted(found, reverse=True):
+        for epoch, number, path in reversed(self._of(chain)):
+            if epoch > reached:
+                continue
             # A damaged one is passed over: what it held is trained again.
             try:
-                return from_bytes(path.read_bytes())
-            except (OSError, ValueError):
-                continue
+                state = from_bytes(path.read_bytes(), whose(number))
+                if len(state.curve) == epoch:
+                    return state
+                path.unlink()
+            except ValueError:
+                with suppress(OSError):
+                    path.unlink()
+            except OSError:
+                pass
+            self.damaged += 1
         return None
 
-    def replace(self, number: int, epoch: float = math.inf) -> None:
-        """Once an epoch is recorded, a trial's states before it are needed no more."""
-        self._replaced[number] = max(epoch, self._replaced.get(number, 0))
+    def replace(self, chain: Sequence[int], epoch: float = math.inf) -> None:
+        """Once an epoch is recorded, states before the last of it are not needed.
+
+        Args:
+            chain: As in :meth:`write`.
+            epoch: The epoch; when infinite, the trial has ended.
+        """
+        key = tuple(chain)
+        self._replaced[key] = max(epoch, self._replaced.get(key, 0))
 
     def clear(self) -> None:
         """Remove what was replaced; for when that is recorded."""
-        for number, epoch in self._replaced.items():
-            for each, path in self._of(number):
-                if each < epoch:
-                    path.unlink(missing_ok=True)
+        for chain, epoch in self._replaced.items():
+            before = [path for each, _, path in self._of(chain) if each < epoch]
+            for path in before if math.isinf(epoch) else before[:-1]:
+                path.unlink(missing_ok=True)
         self._replaced = {}
 
     def keep(self, numbers: Collection[int]) -> None:
@@ -77,9 +106,20 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
     def keep_weights(
-        self, number: int, weights: Mapping[str, Any], trials: Sequence[FrozenTrial]
+        self,
+        number: int,
+        weights: Mapping[str, Any],
+        trials: Sequence[FrozenTrial],
+        keep: int,
     ) -> None:
-        """Keep a trial's best-epoch weights, if it is among the best few of all."""
+        """Keep a trial's best-epoch weights, if it is among the best of all.
+
+        Args:
+            number: The trial.
+            weights: Its weights.
+            trials: All of the study.
+            keep: How many trials' weights stay.
+        """
         from safetensors.torch import save
 
         losses = {
@@ -89,7 +129,7 @@ class Checkpoints:
             if (trial.number == number or trial.state.is_finished())
             and trial.user_attrs.get("best_val_loss") is not None
         }
-        best = sorted(losses, key=lambda number: (losses[number], number))[:_KEPT]
+        best = sorted(losses, key=lambda number: (losses[number], number))[:keep]
         if number in best:
             path = self._folder / f"trial-{number:05d}.safetensors"
             write_bytes(path, save(dict(weights)))
@@ -98,7 +138,10 @@ class Checkpoints:
             if rest.isdigit() and int(rest) not in best:
                 path.unlink(missing_ok=True)
 
-    def _of(self, number: int) -> list[tuple[int, Path]]:
-        """A trial's states by epoch."""
-        paths = self._folder.glob(f"trial-{number:05d}-epoch-*.safetensors")
-        return [(int(path.stem.rpartition("-")[2]), path) for path in paths]
+    def _of(self, chain: Sequence[int]) -> list[tuple[int, int, Path]]:
+        """The states of a trial: epoch, number, file; the latest last."""
+        return sorted(
+            (int(path.stem.rpartition("-")[2]), number, path)
+            for number in chain
+            for path in self._folder.glob(f"trial-{number:05d}-epoch-*.safetensors")
+        )

@@ -88,14 +88,17 @@ class _Checkpoints(Checkpoints):
     def __init__(self) -> None:
         self._states: dict[int, State] = {}
 
-    def write(self, number: int, state: State) -> None:
-        self._states[number] = state
+    def write(self, chain: Sequence[int], state: State, whose: str) -> None:
+        self._states[chain[-1]] = state
 
-    def read(self, chain: Sequence[int], reached: int) -> State | None:
+    def read(
+        self, chain: Sequence[int], reached: int, whose: Callable[[int], str]
+    ) -> State | None:
         return next((self._states[n] for n in chain[::-1] if n in self._states), None)
 
-    def replace(self, number: int, epoch: float = 0) -> None:
-        self._states.pop(number, None)
+    def replace(self, chain: Sequence[int], epoch: float = 0) -> None:
+        for number in chain:
+            self._states.pop(number, None)
 
     def clear(self) -> None:
         pass
@@ -104,7 +107,11 @@ class _Checkpoints(Checkpoints):
         self._states = {n: s for n, s in self._states.items() if n in numbers}
 
     def keep_weights(
-        self, number: int, weights: Mapping[str, Any], trials: Sequence[FrozenTrial]
+        self,
+        number: int,
+        weights: Mapping[str, Any],
+        trials: Sequence[FrozenTrial],
+        keep: int,
     ) -> None:
         pass
 

@@ -15,6 +15,8 @@ same values.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -42,6 +44,11 @@ from tunekit.tally import Tally
 from tunekit.trial import State
 
 __all__ = ["Store"]
+
+_WEIGHTS_KEPT = 5
+"""Ended trials whose best-epoch weights stay, unless a setting says otherwise."""
+_STATES_KEPT = 20
+"""Ended trials from whose states a later, larger budget can go on; likewise."""
 
 
 class Store(Leased):
@@ -77,10 +84,14 @@ class Store(Leased):
         self._journal, self._storage = journal, Storage(journal)
         self._leases = Leases(folder / "leases")
         self._checkpoints = Checkpoints(folder / "checkpoints")
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            split = json.loads((folder / "split.json").read_text("utf-8"))
+            self._fingerprint = split["fingerprint"]
         self._open(folder, settings, sampler, pruner, chooser)
 
     _journal: Journal
     _checkpoints: Checkpoints
+    _fingerprint: Any = None
 
     def _open(
         self,
@@ -197,7 +208,15 @@ class Store(Leased):
             return None
         trials = self.tally()
         chain = chain_of(trials, trial.number)
-        return self._checkpoints.read(chain, reached(trials[trial.number]))
+        known = reached(trials[trial.number])
+        return self._checkpoints.read(chain, known, self._whose)
+
+    @property
+    def trouble(self) -> str:
+        """What was found damaged and is made anew, in words; or ""."""
+        n = self._checkpoints.damaged
+        what = "a checkpoint was" if n == 1 else f"{n} checkpoints were"
+        return f"{what} damaged, and that part was trained again" if n else ""
 
     def run_number(self, number: int) -> int:
         """What a trial's random streams go by: the number of the first it continues."""
@@ -220,9 +239,8 @@ class Store(Leased):
         """
         with self._writes.at_once():
             if state is not None:
-                self._checkpoints.write(trial.number, state)
-                for number in chain_of(self.tally(), trial.number)[:-1]:
-                    self._checkpoints.replace(number)
+                chain = chain_of(self.tally(), trial.number)
+                self._checkpoints.write(chain, state, self._whose(trial.number))
             self._leases.release(trial.number, settled=True)
             self._writes.clear()
 
@@ -238,14 +256,15 @@ class Store(Leased):
         return gone
 
     def end_paused(
-        self, attributes: Callable[[FrozenTrial], Mapping[str, Any]], keep: int
+        self, attributes: Callable[[FrozenTrial], Mapping[str, Any]]
     ) -> None:
         """Tell the paused trials PRUNED, because the search has ended.
 
+        The checkpoints of the best few stay, so that a larger budget can go on from
+        them; the setting ``keep_checkpoints`` says of how many.
+
         Args:
             attributes: What each has come to.
-            keep: Checkpoints to keep, those of the best values, so that a larger budget
-                can go on from them.
         """
         with self.together():
             for frozen in self.tally().paused:
@@ -253,9 +272,11 @@ class Store(Leased):
                     told = {**attributes(frozen), "stopped": "paused"}
                     trial = self._revive(frozen.number)
                     self.finish(trial, TrialState.PRUNED, told)
-        waiting = self._steps.waiting(self.tally(), self.sign)
+        keep = self.settings.get("keep_checkpoints", _STATES_KEPT)
+        waiting = self._steps.waiting(self.tally(), self.sign)[:keep]
         with self._writes.at_once():
-            self._checkpoints.keep(waiting[:keep])
+            kept = (chain_of(self.tally(), number) for number in waiting)
+            self._checkpoints.keep({number for chain in kept for number in chain})
 
     def report(self, trial: Trial, loss: float, epoch: int) -> None:
         """Record the validation loss of an epoch."""
@@ -276,11 +297,21 @@ class Store(Leased):
             self.study.tell(trial, value, state=state)
             self._leases.release(trial.number, settled=True)
             if self.pauses and attributes.get("stopped") != "paused":
-                for number in chain_of(self.tally(), trial.number):
-                    self._checkpoints.replace(number)
+                self._checkpoints.replace(chain_of(self.tally(), trial.number))
                 self._writes.clear()
 
     def keep_weights(self, number: int, weights: Mapping[str, Any]) -> None:
         """Keep a trial's best-epoch weights, if it is among the best few so far."""
         with self._writes.at_once():
-            self._checkpoints.keep_weights(number, weights, self.tally())
+            keep = self.settings.get("keep_checkpoints", _WEIGHTS_KEPT)
+            self._checkpoints.keep_weights(number, weights, self.tally(), keep)
+
+    def _whose(self, number: int) -> str:
+        """What tells a trial's states from those of every other, in any study."""
+        defines = [
+            self.settings.get("seed"),
+            self._fingerprint,
+            sorted(self.tally()[number].params.items()),
+        ]
+        digest = hashlib.sha256(json.dumps(defines, default=repr).encode()).hexdigest()
+        return f"{self.study.study_name}/{number}/{digest[:16]}"

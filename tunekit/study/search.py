@@ -78,6 +78,8 @@ def search(
     end_paused(store, setup.space, engine.name)
     if board.trouble is not None:
         screen.phase(f"TensorBoard's files could not be written: {board.trouble}")
+    if store.trouble:
+        screen.phase(store.trouble)
     if engine.trouble:
         screen.phase(f"{engine.trouble}; nothing was lost")
 

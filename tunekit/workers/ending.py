@@ -13,9 +13,6 @@ from tunekit.workers.candidates import Candidates, Recipes
 
 __all__ = ["come_to", "end_paused"]
 
-_KEEP_CHECKPOINTS = 20
-"""Paused trials from which a later, larger budget can go on without training again."""
-
 
 def end_paused(store: Store, space: Space | Candidates, engine: str) -> None:
     """Tell paused trials PRUNED; a larger budget may go on with them.
@@ -30,7 +27,7 @@ def end_paused(store: Store, space: Space | Candidates, engine: str) -> None:
     def attributes(trial: FrozenTrial) -> dict[str, Any]:
         return come_to(store, candidates, engine, trial)
 
-    store.end_paused(attributes, _KEEP_CHECKPOINTS)
+    store.end_paused(attributes)
 
 
 def come_to(
