@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import stat
 from pathlib import Path
 from typing import Any
+
+from tunekit.process import signature
 
 __all__ = ["UNFINISHED", "allow_many", "write_bytes", "write_json", "write_text"]
 
@@ -27,7 +28,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # A short name of its own: what is beside ``path`` may be longer than it may.
-    temporary = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
+    temporary = path.with_name(f"{UNFINISHED}{signature()}")
     try:
         with temporary.open("xb") as file:
             file.write(content)

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import platform
-import secrets
 import shutil
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunekit.errors import DataError
 from tunekit.files import write_bytes
+from tunekit.process import signature
 from tunekit.trial import Recipe
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def save(
     }
     target = Path(folder) / FOLDER
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{FOLDER}-{secrets.token_hex(8)}")
+    beside = target.with_name(f".{FOLDER}-{signature()}")
     try:
         beside.mkdir()
         for name, content in (

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
 from pathlib import Path
 from typing import Self
+
+from tunekit.files import UNFINISHED
+from tunekit.process import machine, signature
 
 __all__ = ["SILENT_SECONDS", "Owner"]
 
 SILENT_SECONDS = 180.0
 """A host that has not been heard of for so long does not hold its leases any more."""
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Owner:
     @classmethod
     def here(cls) -> Self:
         """This process."""
-        host, boot = _machine()
+        host, boot = machine()
         return cls(host, boot, os.getpid())
 
     @classmethod
@@ -74,7 +74,7 @@ class Owner:
 
         It is not waited for: after a power failure another boot says more than it.
         """
-        beside = path.with_suffix(".new")
+        beside = path.with_name(f"{UNFINISHED}{signature()}")
         beside.write_text(json.dumps(asdict(self)), "utf-8")
         beside.replace(path)
 
@@ -85,7 +85,7 @@ class Owner:
         Containers of one machine are one kernel, thus have one boot and see each
         other's locks; and whoever was on this host before it was started is gone.
         """
-        host, boot = _machine()
+        host, boot = machine()
         return self.host != host and (self.boot != boot or not boot)
 
     @property
@@ -124,12 +124,3 @@ class Owner:
             alone += before.doing == "alone"
             company += before.doing == "company"
         return replace(self, epochs=epochs, alone=alone, company=company)
-
-
-@cache
-def _machine() -> tuple[str, str]:
-    """The host's name, and which of its starts this is."""
-    boot = ""
-    with suppress(OSError):
-        boot = _BOOT_ID.read_text("ascii").strip()
-    return socket.gethostname(), boot

@@ -36,6 +36,7 @@ from tunekit.store.folder import check_place, create, exists
 from tunekit.store.journal import Journal, quiet_optuna
 from tunekit.store.leased import Leased
 from tunekit.store.leases import Leases
+from tunekit.store.litter import sweep
 from tunekit.store.same import settings_of
 from tunekit.store.steps import Allows, Steps
 from tunekit.store.storage import Storage
@@ -81,6 +82,7 @@ class Store(Leased):
             ResumeError: If it holds no study.
         """
         settings, journal = settings_of(folder), Journal(folder)
+        sweep(folder)
         self._journal, self._storage = journal, Storage(journal)
         self._leases = Leases(folder / "leases")
         self._checkpoints = Checkpoints(folder / "checkpoints")
