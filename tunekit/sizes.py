@@ -7,7 +7,7 @@ import math
 from tunekit.errors import ConfigError
 from tunekit.trial import SHAPES, Recipe
 
-__all__ = ["expected_seconds", "hidden_widths", "parameter_count"]
+__all__ = ["expected_seconds", "hidden_widths", "parameter_count", "state_bytes"]
 
 
 def hidden_widths(n_layers: int, width: int, shape: str = "block") -> list[int]:
@@ -40,6 +40,20 @@ def parameter_count(recipe: Recipe, n_inputs: int, n_classes: int) -> tuple[int,
     sizes = [n_inputs, *widths]
     weights = sum(a * b for a, b in zip(sizes, widths, strict=False))
     return weights + 2 * sum(widths) + (sizes[-1] + 1) * n_classes, sum(widths)
+
+
+def state_bytes(recipe: Recipe, n_inputs: int, n_classes: int) -> int:
+    """Roughly the size of a paused run's state, in bytes.
+
+    The network and its best so far, each with its running statistics, and the two
+    moments of an optimizer; float32, and a few kilobytes of description.
+
+    Example:
+        >>> state_bytes(Recipe(n_layers=1, width=4), 3, 2)
+        4640
+    """
+    n_params, n_units = parameter_count(recipe, n_inputs, n_classes)
+    return 16 * (n_params + n_units) + 2048 * (1 + recipe.n_layers)
 
 
 def expected_seconds(

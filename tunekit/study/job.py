@@ -153,6 +153,10 @@ class Job:
 
         And before torch is imported, so that what helps us imports it while we do.
         """
+        from tunekit.workers.room import check_room
+
+        if short := check_room(self.setup):
+            self.plan.say(f"  {short}")
         engine = self.engine
         if self._n_workers == 1:
             self.setup.expect(engine)
