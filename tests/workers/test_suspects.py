@@ -52,7 +52,7 @@ def trials(folder: Path) -> list[FrozenTrial]:
     return Store(folder / "s").trials()
 
 
-@pytest.mark.parametrize(("in_flight", "deaths"), [(1, 3), (4, 4)])
+@pytest.mark.parametrize(("in_flight", "deaths"), [(1, 3), (4, 5)])
 @pytest.mark.parametrize("at", [1, 3])
 def test_a_trial_that_kills_its_process_fails_alone(
     tmp_path: Path, at: int, in_flight: int, deaths: int

@@ -105,8 +105,8 @@ class Owner:
 
     @property
     def doomed(self) -> bool:
-        """Whether it was taken up often enough: three times, and two of them alone."""
-        return self.deaths >= 3 and self.alone >= 2
+        """Whether it ended as many processes alone as it may: it was retried twice."""
+        return self.alone >= 3
 
     def after(self, before: Owner | None, epochs: int) -> Self:
         """This owner of a trial of so many epochs, after another one.

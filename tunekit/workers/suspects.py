@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tunekit.errors import TunekitError
 from tunekit.store import Store
-from tunekit.trial import Engine, OnEpoch
+from tunekit.trial import Engine, Metrics, OnEpoch, Run
 from tunekit.workers.candidates import Candidates
 from tunekit.workers.ending import come_to
 from tunekit.workers.runs import run_of
@@ -54,9 +54,8 @@ def try_suspects(
             on_end(store.tally()[trial.number])
             continue
         run = run_of(store, candidates, trial, params)
-        store.begin_epoch([trial.number])
         try:
-            engine.train(run, _until(run.reached + 1))
+            engine.train(run, _until_new(store, trial.number, run))
         except TunekitError:
             raise
         except Exception:
@@ -65,6 +64,17 @@ def try_suspects(
         store.absolve(trial.number)
 
 
-def _until(last: int) -> OnEpoch:
-    """Train up to this epoch, and no further."""
-    return lambda epoch, metrics: epoch < last
+def _until_new(store: Store, number: int, run: Run) -> OnEpoch:
+    """Train up to the first epoch that was never recorded, and no further.
+
+    What comes before it has been trained once: whoever is killed then is innocent.
+    """
+
+    def on_epoch(epoch: int, metrics: Metrics) -> bool:
+        if epoch == run.reached:
+            store.begin_epoch([number])
+        return epoch <= run.reached
+
+    if run.paused_at >= run.reached:
+        store.begin_epoch([number])
+    return on_epoch
