@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import pickle
 import warnings
 
 import optuna
@@ -317,6 +318,40 @@ def test_cmaes_models_every_trial_after_its_first_two_also_among_pruned_ones(by)
         # Hyperband has four brackets, each with a start of its own.
         assert sum(by_cma) >= (24 if by == "hyperband" else 29)
         assert all(by_cma[-15:])
+
+
+class Poison:
+    """Runs a command where it is unpickled."""
+
+    def __init__(self, written):
+        self.written = written
+
+    def __reduce__(self):
+        return exec, (f"open({str(self.written)!r}, 'w').close()",)
+
+
+def test_cmaes_neither_reads_nor_writes_a_pickle(tmp_path):
+    """What its optimizer has learned is told again by the trials, to the same draws."""
+    written = tmp_path / "PWNED"
+    told = {f"cma:optimizer:{i}": "" for i in range(3)}
+    told["cma:optimizer:0"] = told["cma:optimizer"] = pickle.dumps(
+        Poison(written)
+    ).hex()
+    poisoned, clean = (study_of("cmaes", n_trials=30) for _ in range(2))
+    for _ in range(30):
+        trial = poisoned.ask()
+        for key, value in told.items():
+            poisoned._storage.set_trial_system_attr(trial._trial_id, key, value)
+        train(poisoned, trial)
+    proposals(clean, 30)
+    assert [t.params for t in poisoned.trials] == [t.params for t in clean.trials]
+    assert not written.exists()
+    keys = {key for t in clean.trials for key in t.system_attrs}
+    assert keys & {"cma:generation"}
+    assert not any("optimizer" in key for key in keys)
+    generations = [t.system_attrs.get("cma:generation", 0) for t in clean.trials]
+    assert generations == sorted(generations)
+    assert generations[-1] >= 2
 
 
 # --- Grid ---------------------------------------------------------------------------

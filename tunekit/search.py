@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
+from optuna._transform import _SearchSpaceTransform
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from tunekit.choosers import Straight
@@ -39,7 +41,9 @@ class _CmaEs(CmaEsSampler):
     """CMA-ES over the hyperparameters that every trial has.
 
     Optuna's own asks which ones the complete trials share, but also learns from pruned
-    ones, which may lack some; and it goes on at random once that set has changed.
+    ones, which may lack some; and it goes on at random once that set has changed. It
+    also keeps its optimizer in the study as a pickle, which runs whatever somebody has
+    written there; this one tells a new optimizer the recorded trials each time.
     """
 
     def __init__(
@@ -47,6 +51,8 @@ class _CmaEs(CmaEsSampler):
     ) -> None:
         super().__init__(**options)
         self._always = always
+        self._recorded: list[FrozenTrial] = []
+        self._together: set[str] = set()
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -60,6 +66,38 @@ class _CmaEs(CmaEsSampler):
             for name, distribution in always.items()
             if not isinstance(distribution, CategoricalDistribution)
         }
+
+    def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> None:
+        """None, whatever the study holds: one is made, and brought to where it was."""
+        self._recorded = completed_trials
+
+    def _init_optimizer(
+        self, trans: _SearchSpaceTransform, direction: StudyDirection
+    ) -> Any:
+        """A new optimizer that was told all generations that are whole.
+
+        So the sampler finds none to tell, and nothing to store.
+        """
+        self._together = set(trans._search_space)
+        optimizer = super()._init_optimizer(trans, direction)
+        sign = 1.0 if direction == StudyDirection.MINIMIZE else -1.0
+        size = optimizer.population_size
+        while True:
+            drawn: list[Any] = self._get_solution_trials(
+                self._recorded, optimizer.generation
+            )
+            if len(drawn) < size:
+                return optimizer
+            optimizer.tell(
+                [(trans.transform(t.params), sign * t.value) for t in drawn[:size]]
+            )
+
+    def _get_solution_trials(
+        self, trials: list[FrozenTrial], generation: int
+    ) -> list[FrozenTrial]:
+        """The trials of a generation that have all that is drawn together."""
+        found = super()._get_solution_trials(trials, generation)
+        return [trial for trial in found if self._together <= trial.params.keys()]
 
 
 def sampler(
