@@ -74,6 +74,8 @@ def test_a_short_row_ends_in_empty_cells(write):
     [
         ("", "empty"),
         (" \n\n", "empty"),
+        (b"\xef\xbb\xbf", "empty"),
+        (b"\xef\xbb\xbf\r\n", "empty"),
         ("a,b\n", "rows are needed below the header"),
         ("a,a,b\n1,2,3\n", 'column names must differ, got "a" 2 times'),
         ("a, a,b\n1,2,3\n", 'column names must differ, got "a" 2 times'),

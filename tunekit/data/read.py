@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tunekit.data.text import Lines, check_names, read_text
+from tunekit.data.text import BYTE_ORDER_MARK, Lines, check_names, read_text
 from tunekit.errors import DataError, MissingExtraError
 
 __all__ = ["DIGITS", "RawTable", "array_frame", "listed", "read_table"]
@@ -103,7 +103,7 @@ def read_table(source: str | Path | None, *, target: str | None = None) -> RawTa
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"{path}: cannot be read ({reason})") from None
-    if not raw.strip():
+    if not raw.removeprefix(BYTE_ORDER_MARK).strip():
         raise DataError(f"{path}: the file is empty; a header and rows are needed")
     digest = hashlib.sha256(raw).hexdigest()
     if suffix in TEXT_SUFFIXES:

@@ -23,8 +23,10 @@ import pandas as pd
 from tunekit.data.numbers import WRITTEN_MISSING, plain_numbers
 from tunekit.errors import DataError
 
-__all__ = ["ROW_INDEX", "Lines", "check_names", "read_text"]
+__all__ = ["BYTE_ORDER_MARK", "ROW_INDEX", "Lines", "check_names", "read_text"]
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""What some programs write before UTF-8."""
 DELIMITERS = ",;\t|"
 _SAMPLE = 64 * 1024
 _PEEK = 200
@@ -69,7 +71,7 @@ def read_text(
     Raises:
         DataError: When the bytes are not a table in UTF-8.
     """
-    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    raw = raw.removeprefix(BYTE_ORDER_MARK)
     _check_encoding(path, raw)
     delimiter = _delimiter(raw)
     lines = _grid(path, raw, delimiter)
