@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
+from tunekit.errors import DataError
 from tunekit.module import lit_mlp
 from tunekit.optim import build_optimizer, lr_factor
 from tunekit.trial import OPTIMIZERS, SCHEDULES, Recipe
@@ -116,6 +117,39 @@ def test_a_reloaded_checkpoint_predicts_the_same(package, table, tmp_path):
     assert again.hparams == module.hparams
     x = torch.tensor(table.x_valid)
     assert again.eval()(x).equal(module.eval()(x))
+
+
+def test_a_checkpoint_of_model_checkpoint_loads(package, table, tmp_path):
+    callbacks = importlib.import_module(f"{package}.callbacks")
+    module = lit_mlp(package)(5, 3, width=16)
+    kept = callbacks.ModelCheckpoint(tmp_path, monitor="val_loss")
+    used = trainer(package, enable_checkpointing=True, callbacks=[kept])
+    used.fit(module, *loaders(table))
+    again = lit_mlp(package).load_from_checkpoint(kept.best_model_path, strict=True)
+    assert again.hparams == module.hparams
+
+
+class Poison:
+    """Writes a file where it is unpickled."""
+
+    def __init__(self, written):
+        self.written = written
+
+    def __reduce__(self):
+        return exec, (f"open({str(self.written)!r}, 'w').close()",)
+
+
+@pytest.mark.parametrize("part", ["state_dict", "hyper_parameters", "callbacks"])
+def test_a_checkpoint_that_would_run_code_is_refused(package, table, part, tmp_path):
+    _, used = fitted(package, table, {})
+    used.save_checkpoint(tmp_path / "model.ckpt")
+    checkpoint = torch.load(tmp_path / "model.ckpt", weights_only=True)
+    checkpoint[part] = {"net": Poison(tmp_path / "PWNED")}
+    torch.save(checkpoint, tmp_path / "model.ckpt")
+    with pytest.raises(DataError, match="tensors and plain values alone") as caught:
+        lit_mlp(package).load_from_checkpoint(tmp_path / "model.ckpt")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "PWNED").exists()
 
 
 def test_training_goes_on_from_a_checkpoint_as_if_never_stopped(

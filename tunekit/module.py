@@ -13,6 +13,7 @@ imported when it is first asked for (``pytorch_lightning`` if neither or both ar
 from __future__ import annotations
 
 import importlib
+import pickle
 import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from tunekit.errors import DataError
 from tunekit.metrics import accuracy, cross_entropy
 from tunekit.mlp import MLP
 from tunekit.optim import build_optimizer, lr_factor
@@ -130,6 +132,33 @@ def lit_mlp(package: str) -> Any:
             )
             self._sums: dict[str, list[Tensor]] = {}
             self._rows: dict[str, int] = {}
+
+        @classmethod
+        def load_from_checkpoint(
+            cls, checkpoint_path: Any, *arguments: Any, **options: Any
+        ) -> Any:
+            """The module in a Lightning checkpoint; no code in the file is run.
+
+            Args:
+                checkpoint_path: A file that a Trainer or ``ModelCheckpoint`` wrote.
+                arguments: As Lightning takes them.
+                options: As Lightning takes them; ``weights_only=False`` reads a file
+                    that runs whatever its author has put in it.
+
+            Raises:
+                DataError: It holds more than tensors and plain values.
+            """
+            options = {"weights_only": True, **options}
+            try:
+                return super().load_from_checkpoint(
+                    checkpoint_path, *arguments, **options
+                )
+            except pickle.UnpicklingError:
+                raise DataError(
+                    f"{checkpoint_path}: a checkpoint must hold tensors and plain "
+                    "values alone, got other objects, which would run code; if you "
+                    "trust whoever wrote it, give weights_only=False"
+                ) from None
 
         def forward(self, x_BF: Tensor) -> Tensor:
             """Probabilities of the classes."""
