@@ -2,8 +2,9 @@
 
 Tables fit in memory, so batches are slices of tensors that already lie on the device;
 rows are never collated one by one. The Trainer is quiet and writes nothing. A run ends
-by ``trainer.should_stop`` alone, never by an exception through the Trainer, and
-``max_epochs`` stays the full horizon, so that schedules do not notice.
+by ``trainer.should_stop`` alone, and ``max_epochs`` stays the full horizon, so that
+schedules do not notice. Only one that hangs is ended by an exception through the
+Trainer, where that can be (:mod:`tunekit.limit`).
 
 Shapes: N rows, F inputs, B rows of a batch.
 """
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tunekit.feed import one_by_one, train_together
+from tunekit.limit import Alarm
 from tunekit.machine import MANY_THREADS_FLOPS, device_of, threads
 from tunekit.module import lit_mlp
 from tunekit.seeds import torch_generator
@@ -166,14 +168,27 @@ class LightningEngine:
         parameters = sum(p.numel() for p in module.parameters())
         # Forward and backward: two and four operations per weight and row.
         heavy = 6.0 * parameters * batch_size > MANY_THREADS_FLOPS
-        watching = watch(run, on_epoch)
+        alarm = Alarm(run.max_seconds)
+        curve = list(run.state.curve) if run.state else []
+
+        def hear(epoch: int, metrics: Metrics) -> Verdict:
+            curve.append(metrics)
+            alarm.off()  # what is written down is not broken off
+            verdict = on_epoch(epoch, metrics)
+            alarm.set(run.seconds_left(curve))
+            return verdict
+
+        watching = watch(run, hear)
         batches = Batches(
             *self._train, batch_size=batch_size, seed=run.seed, key=run.key
         )
         batches.epoch = run.paused_at
         with _quiet(), threads(self.threads if heavy else 1):
             trainer = _trainer(run.max_epochs, self.accelerator, watching)
-            trainer.fit(module, batches, Rows(*self._valid))
+            rows = Rows(*self._valid)
+            alarm.during(
+                run.seconds_left(curve), lambda: trainer.fit(module, batches, rows)
+            )
         return watching.outcome()  # type: ignore[no-any-return]
 
     def train_all(self, feed: Feed, slots: int) -> None:

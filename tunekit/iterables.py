@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tunekit.errors import ConfigError, TunekitError, one_line
+from tunekit.limit import Alarm
 from tunekit.trial import Feed, Fitted, Heard, Metrics, OnEpoch, Recipe, Run, Verdict
 
 __all__ = ["IterableEngine"]
@@ -31,12 +32,15 @@ class _Open:
         """Train one more epoch; False where the iterable had no more.
 
         Raises:
+            TookLongerError: It trains for longer than the run may; see
+                :mod:`tunekit.limit` for what cannot be broken off.
             TypeError: A value that is no number, or no value at all.
             Exception: Whatever the iterable raises.
         """
         began = time.perf_counter()
+        alarm, left = Alarm(self.run.max_seconds), self.run.seconds_left(self.curve)
         try:
-            given = next(self.values)
+            given = alarm.during(left, lambda: next(self.values))
         except StopIteration:
             if not self.curve:
                 raise TypeError(
@@ -150,7 +154,8 @@ class IterableEngine:
         self._opened, self._paused = [], {}
 
     def _begin(self, run: Run) -> _Open:
-        made = self._make(run.params)
+        alarm = Alarm(run.max_seconds)
+        made = alarm.during(run.seconds_left([]), lambda: self._make(run.params))
         _check(made)
         return _Open(run, iter(made), self._maximize)
 

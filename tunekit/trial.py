@@ -149,11 +149,30 @@ class Run:
     one that is behind this is trained to it before the others go on."""
     state: State | None = field(default=None, repr=False)
     """Where it was paused, to go on from there; None to begin."""
+    max_seconds: float | None = None
+    """The longest it may train over its life; None for no limit."""
+    spent: float = 0.0
+    """Seconds that went, before, into epochs that were not completed."""
 
     @property
     def paused_at(self) -> int:
         """Epochs that it has behind it when it is opened; 0 to begin."""
         return len(self.state.curve) if self.state else 0
+
+    def seconds_left(self, curve: Sequence[Metrics]) -> float | None:
+        """What it may still train; None where there is no limit.
+
+        Args:
+            curve: Every epoch so far.
+
+        Example:
+            >>> run = Run(max_epochs=3, patience=3, seed=0, key="a", max_seconds=60.0)
+            >>> run.seconds_left([Metrics(0.7, 0.8, 0.5, 0.5, 1e-3, seconds=25.0)])
+            35.0
+        """
+        if self.max_seconds is None:
+            return None
+        return self.max_seconds - self.spent - sum(each.seconds for each in curve)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,6 +65,7 @@ VALUES = {
     "max_epochs": "6",
     "budget_epochs": "7",
     "timeout": "8m",
+    "trial_timeout": "9m",
     "patience": "9",
     "warm_start": "runs/old",
     "sampler": "random",

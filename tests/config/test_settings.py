@@ -88,6 +88,7 @@ configs = st.fixed_dictionaries(
         "max_epochs": st.integers(1, 10**4),
         "budget_epochs": st.none() | st.integers(1, 10**6),
         "timeout": st.none() | st.floats(1e-3, 1e9),
+        "trial_timeout": st.none() | st.floats(1e-3, 1e9),
         "space": st.fixed_dictionaries(
             {},
             optional={

@@ -235,7 +235,8 @@ def test_no_durations(text: Any) -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 0.0, -0.5, "0s", "0"])
 def test_no_time_at_all(value: Any) -> None:
-    assert "timeout must be above 0 s" in line_of(timeout=value)
+    assert line_of(timeout=value).startswith("timeout must be above 0 s")
+    assert line_of(trial_timeout=value).startswith("trial-timeout must be above 0 s")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, "9" * 400, "9" * 400 + "d"])

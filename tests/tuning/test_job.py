@@ -397,6 +397,7 @@ def unused(params: Any) -> Any:
         ({"n_trials": 1, "budget_epochs": -1}, "budget_epochs must be at least 1"),
         ({"timeout": 0}, "timeout must be above 0 s"),
         ({"timeout": "soon"}, "timeout must be a time such as"),
+        ({"n_trials": 1, "trial_timeout": 0}, "trial_timeout must be above 0 s"),
         ({"n_trials": 1, "direction": "maximise"}, 'did you mean "maximize"'),
         ({"n_trials": 1, "sampler": "ranodm"}, 'did you mean "random"'),
         ({"n_trials": 1, "pruner": 3}, "pruner must be one of"),

@@ -127,6 +127,11 @@ def _parser() -> Parser:
         "--timeout", metavar="TIME", help="the whole command's time: 90s, 10m, 2h"
     )
     budget.add_argument(
+        "--trial-timeout",
+        metavar="TIME",
+        help="end a trial alone that takes longer or hangs",
+    )
+    budget.add_argument(
         "--stop-when-flat",
         action="store_true",
         help="end sooner, once all that is left gains less than another seed",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tunekit.config.typed import AT_LEAST, as_flag, typed
+from tunekit.config.typed import AT_LEAST, TIMES, as_flag, typed
 from tunekit.errors import ConfigError, did_you_mean, one_line
 from tunekit.rungs import epochs_for
 from tunekit.space import recipe_space
@@ -83,6 +83,9 @@ class Config:
     """Epochs of all trials together."""
     timeout: float | None = None
     """Seconds for the whole command; or a text such as ``10m``."""
+    trial_timeout: float | None = None
+    """Seconds that one trial may train, or a text such as ``10m``: what takes longer
+    fails alone; see :mod:`tunekit.limit`."""
     patience: int = 10
     """Epochs without a better validation loss after which a trial ends."""
     space: Mapping[str, Any] = field(default_factory=dict)
@@ -138,10 +141,12 @@ class Config:
                     f'{as_flag(name)} must be one of {", ".join(known)}, got "{value}"'
                     + did_you_mean(value, known)
                 )
-        if self.timeout is not None and not 0 < self.timeout < math.inf:
-            raise ConfigError(
-                f"timeout must be above 0 s and finite, got {self.timeout:g} s"
-            )
+        for name in TIMES:
+            seconds = getattr(self, name)
+            if seconds is not None and not 0 < seconds < math.inf:
+                raise ConfigError(
+                    f"{as_flag(name)} must be above 0 s and finite, got {seconds:g} s"
+                )
         self._check_split()
         if self.n_trials is self.budget_epochs is self.timeout is None:
             object.__setattr__(self, "n_trials", DEFAULT_TRIALS)

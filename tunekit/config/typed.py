@@ -13,7 +13,7 @@ from typing import Any
 
 from tunekit.errors import ConfigError
 
-__all__ = ["AT_LEAST", "as_flag", "parse_seconds", "typed"]
+__all__ = ["AT_LEAST", "TIMES", "as_flag", "parse_seconds", "typed"]
 
 AT_LEAST: dict[str, int] = {
     "n_trials": 1,
@@ -27,14 +27,20 @@ AT_LEAST: dict[str, int] = {
     "seed": 0,
 }
 """The whole numbers, with the least that each may be."""
+TIMES = ("timeout", "trial_timeout")
+"""The limits of time."""
 _REQUIRED = ("max_epochs", "patience", "workers", "seed", "final_seeds")
 _PATHS = ("data", "target", "valid_data", "test_data", "warm_start")
 _SWITCHES = ("stop_when_flat", "extend")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def parse_seconds(text: str | float) -> float:
+def parse_seconds(text: str | float, option: str = "timeout") -> float:
     """Seconds from ``90``, ``90s``, ``10m``, ``1h30m``, ``2d``.
+
+    Args:
+        text: The duration.
+        option: What it is of, for messages.
 
     Raises:
         ConfigError: If it is no duration.
@@ -51,7 +57,7 @@ def parse_seconds(text: str | float) -> float:
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", clean)
     if not parts or "".join(number + unit for number, unit in parts) != clean:
         raise ConfigError(
-            f'timeout must be a time such as 90s, 10m or 2h, got "{text}"'
+            f'{option} must be a time such as 90s, 10m or 2h, got "{text}"'
         )
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
@@ -68,8 +74,8 @@ def typed(name: str, value: Any) -> Any:
         ConfigError: If it cannot be had in that type.
     """
     flag = as_flag(name)
-    if name == "timeout":
-        return None if value is None else parse_seconds(value)
+    if name in TIMES:
+        return None if value is None else parse_seconds(value, flag)
     if name == "split":
         return _shares(value)
     if name == "drop":

@@ -48,6 +48,7 @@ def tune(
     n_trials: int | None = None,
     budget_epochs: int | None = None,
     timeout: float | str | None = None,
+    trial_timeout: float | str | None = None,
     sampler: str | BaseSampler | None = None,
     pruner: str | BasePruner | None = None,
     enqueue: Sequence[Mapping[str, Any]] | None = None,
@@ -81,6 +82,10 @@ def tune(
             epoch. It is never exceeded.
         timeout: The budget of wall time, in seconds, or text such as ``10m``; over all
             calls that go on with one study.
+        trial_timeout: What one trial may train, in the same form. One that takes longer
+            or hangs ends alone, as failed. In the main thread of Linux or macOS, code
+            that is in Python is broken off, as a loop, a sleep or a lock; elsewhere,
+            and in one long operation of a library, it ends with its next value.
         sampler: A name (coarse-to-fine, random, tpe, gp, qmc, cmaes, grid) or any
             Optuna sampler; coarse-to-fine when None.
         pruner: A name (promote, none, median, halving, hyperband) or any Optuna pruner;
@@ -139,6 +144,7 @@ def tune(
         n_trials=n_trials,
         budget_epochs=budget_epochs,
         timeout=timeout,  # type: ignore[arg-type]  # made a number there
+        trial_timeout=trial_timeout,  # type: ignore[arg-type]
         sampler=sampler,  # type: ignore[arg-type]  # made a name there
         pruner=pruner,  # type: ignore[arg-type]
         enqueue=() if enqueue is None else enqueue,

@@ -39,6 +39,7 @@ class Options:
     n_trials: int | None
     budget_epochs: int | None
     timeout: float | None
+    trial_timeout: float | None
     sampler: str | BaseSampler
     pruner: str | BasePruner
     enqueue: Sequence[Mapping[str, Any]]
@@ -62,13 +63,14 @@ class Options:
         for name in ("max_epochs", "in_flight", "seed"):
             if getattr(self, name) is None:
                 raise ConfigError(f"{name} must be a whole number, got None")
-        if self.timeout is not None:
-            seconds = parse_seconds(self.timeout)
-            if not 0 < seconds < math.inf:
-                raise ConfigError(
-                    f"timeout must be above 0 s and finite, got {seconds:g} s"
-                )
-            self._set("timeout", seconds)
+        for name in ("timeout", "trial_timeout"):
+            if (given := getattr(self, name)) is not None:
+                seconds = parse_seconds(given, name)
+                if not 0 < seconds < math.inf:
+                    raise ConfigError(
+                        f"{name} must be above 0 s and finite, got {seconds:g} s"
+                    )
+                self._set(name, seconds)
         if self.n_trials is self.budget_epochs is self.timeout is None:
             raise ConfigError(
                 "a budget must be given, got none; give n_trials, budget_epochs or "
@@ -176,6 +178,7 @@ class Options:
             "n_trials": self.n_trials,
             "budget_epochs": self.budget_epochs,
             "timeout": self.timeout,
+            "trial_timeout": self.trial_timeout,
             "sampler": _word(self.sampler),
             "pruner": _word(self.pruner),
             "direction": self.direction,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunekit.interrupt import shield
 from tunekit.trial import Run
-from tunekit.vectorized.remote import LostError, RemoteShard
+from tunekit.vectorized.remote import PATIENCE_SECONDS, LostError, RemoteShard
 
 if TYPE_CHECKING:
     from tunekit.vectorized.shard import Shard
@@ -21,6 +21,10 @@ _START_SECONDS = 3.0
 """A round that takes longer waits for a process to start, rather than go without."""
 _UNEVEN = 0.1
 """How much less than the busiest process another may have to do."""
+_SLOW = 20.0
+"""A process that takes so many times longer than expected may yet be a slow one."""
+_SLIGHTLY_SLOW = 5.0
+"""So many times, where its runs have no more time to train."""
 
 
 @dataclass
@@ -34,6 +38,7 @@ class Open:
         lost: Its process is gone: it must be opened and trained again.
         epoch: Epochs it has been trained for.
         told: Epochs that were told of it, before it was paused or since.
+        left: Seconds that it may still train; None for no limit.
     """
 
     run: Run
@@ -42,8 +47,12 @@ class Open:
     lost: bool = False
     epoch: int = field(init=False)
     told: int = field(init=False)
+    left: float | None = field(init=False)
 
     def __post_init__(self) -> None:
+        self.left = self.run.seconds_left(
+            self.run.state.curve if self.run.state else []
+        )
         self.epoch = self.told = self.run.paused_at
 
 
@@ -148,6 +157,19 @@ class Crew:
             moved = min(fitting, key=lambda o: abs(o.work - gap / 2))
             if not self._move(moved, most, least, opened):
                 return
+
+    @staticmethod
+    def patience(theirs: Sequence[Open]) -> float:
+        """Seconds that one epoch of these runs may take, in another process.
+
+        Beyond that it stands still, or one of them has had its time for certain.
+        """
+        expected = sum(o.work for o in theirs)
+        most = PATIENCE_SECONDS + _SLOW * expected
+        lefts = [o.left for o in theirs if o.left is not None]
+        if len(lefts) < len(theirs):
+            return most
+        return min(most, max(sum(lefts), 1.0 + _SLIGHTLY_SLOW * expected))
 
     def lose(self, helper: Shard | RemoteShard, opened: Sequence[Open]) -> None:
         """Go on without a process: its runs are to be trained again, here."""

@@ -167,7 +167,8 @@ class VectorizedEngine:
         found.update(crew.here.advance([o.run.key for o in here]))
         for helper in busy:
             try:
-                found.update(helper.wait())
+                theirs = [o for o in chosen if o.shard is helper]
+                found.update(helper.wait(crew.patience(theirs)))
             except LostError:
                 crew.lose(helper, opened)
         results = []
@@ -182,6 +183,7 @@ class VectorizedEngine:
             if not isinstance(outcome, Exception):
                 # What it took is known better than it was expected.
                 o.work += 0.5 * (outcome[0].seconds - o.work)
+                o.left = None if o.left is None else o.left - outcome[0].seconds
             results.append((o, outcome))
         return results
 

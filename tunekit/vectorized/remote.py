@@ -3,7 +3,7 @@
 Python's threads wait for each other between operations as short as these, so a second
 core is used by a second process. It is told what to do through its standard input and
 answers through its standard output; when we are gone, however we went, its input
-closes and it ends.
+closes and it ends. One that stands still is never waited for without end.
 """
 
 from __future__ import annotations
@@ -26,11 +26,20 @@ from tunekit.trial import Fitted, Run, State
 if TYPE_CHECKING:
     from tunekit.vectorized.shard import Outcome
 
-__all__ = ["LostError", "RemoteShard", "receive", "send"]
+__all__ = ["PATIENCE_SECONDS", "LostError", "RemoteShard", "receive", "send"]
+
+PATIENCE_SECONDS = 60.0
+"""What an answer may take for which nothing is trained."""
+_START_SECONDS = 300.0
+"""What the start may take, on a busy machine with a slow disk."""
+
+
+_NOTHING = object()
+"""In the place of an answer that has not come."""
 
 
 class LostError(Exception):
-    """The other process is gone."""
+    """The other process is gone, or stands still."""
 
 
 class RemoteShard:
@@ -62,10 +71,14 @@ class RemoteShard:
             self._said.close()
             raise
         self._arguments: tuple[Any, ...] | None = arguments
-        # Read by a thread: whether an answer is there can be asked on every system.
+        self._still = ""
+        # Read by a thread: whether an answer is there can be asked on every system. And
+        # written by one: a pipe that nobody reads would fill up and stop us.
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._questions: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         try:
             threading.Thread(target=self._read, daemon=True).start()
+            threading.Thread(target=self._write, daemon=True).start()
         except BaseException:
             self.close()
             raise
@@ -88,12 +101,8 @@ class RemoteShard:
         """
         if self._arguments is None:
             return
-        self._answer()
-        assert self._process.stdin is not None
-        try:
-            send(self._process.stdin, self._arguments)
-        except OSError as error:
-            raise LostError(str(error)) from None
+        self._answer(_START_SECONDS)
+        self._questions.put(_packed(self._arguments))
         self._arguments = None
 
     def open(self, run: Run, state: State | None = None) -> None:
@@ -105,9 +114,16 @@ class RemoteShard:
         """Have it ``advance`` these runs; :meth:`wait` gives the answer."""
         self._send("advance", list(keys))
 
-    def wait(self) -> dict[str, Outcome]:
-        """The answer to :meth:`start`."""
-        found: dict[str, Outcome] = self._receive()
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> dict[str, Outcome]:
+        """The answer to :meth:`start`.
+
+        Args:
+            seconds: What it may take.
+
+        Raises:
+            LostError: If it is gone, or there is no answer by then.
+        """
+        found: dict[str, Outcome] = self._receive(seconds)
         return found
 
     def save(self, key: str) -> State:
@@ -132,12 +148,13 @@ class RemoteShard:
         """
         if self._said.closed:
             return ""
-        if gone:
+        if gone and not self._still:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(1.0)
         code = self._process.poll()
         self._process.kill()
         self._process.wait()
+        self._questions.put(None)
         # Its output is closed by the thread that reads it, when nothing is left of it.
         with suppress(OSError):
             assert self._process.stdin is not None
@@ -145,6 +162,8 @@ class RemoteShard:
         self._said.seek(0)
         lines = self._said.read().strip().splitlines()
         self._said.close()
+        if self._still:
+            return self._still
         if lines:
             return lines[-1]
         if code is not None and code < 0:
@@ -157,24 +176,37 @@ class RemoteShard:
 
     def _send(self, method: str, *arguments: Any) -> None:
         self.begin()
-        assert self._process.stdin is not None
-        try:
-            send(self._process.stdin, (method, arguments))
-        except OSError as error:
-            raise LostError(str(error)) from None
+        self._questions.put(_packed((method, arguments)))
 
-    def _receive(self) -> Any:
-        done, answer = self._answer()
+    def _receive(self, seconds: float | None = None) -> Any:
+        done, answer = self._answer(seconds or PATIENCE_SECONDS)
         if not done:
             raise answer
         return answer
 
-    def _answer(self) -> Any:
-        answer = self._answers.get()
+    def _answer(self, seconds: float) -> Any:
+        answer, left = _NOTHING, seconds
+        while answer is _NOTHING and left > 0:
+            # In short turns: a stop of this process, too, counts as one of them.
+            turn = min(1.0, left)
+            with suppress(queue.Empty):
+                answer = self._answers.get(timeout=turn)
+            left -= turn
+        if answer is _NOTHING:
+            self._still = f"it gave no answer for {seconds:.3g} s"
+            raise LostError(self._still)
         if answer is None:
             self._answers.put(None)  # for whoever asks again
             raise LostError("its output was closed")
         return answer
+
+    def _write(self) -> None:
+        """Write questions until there are no more, or nobody is there to read."""
+        assert self._process.stdin is not None
+        with suppress(OSError, ValueError):  # whoever reads its answers will notice
+            while (question := self._questions.get()) is not None:
+                self._process.stdin.write(question)
+                self._process.stdin.flush()
 
     def _read(self) -> None:
         """Read answers until there are no more; then None."""
@@ -191,10 +223,14 @@ class RemoteShard:
 
 def send(pipe: IO[bytes], thing: Any) -> None:
     """Write one message."""
-    message = pickle.dumps(thing, protocol=5)
-    pipe.write(struct.pack("<Q", len(message)))
-    pipe.write(message)
+    pipe.write(_packed(thing))
     pipe.flush()
+
+
+def _packed(thing: Any) -> bytes:
+    """A message: its length and itself."""
+    message = pickle.dumps(thing, protocol=5)
+    return struct.pack("<Q", len(message)) + message
 
 
 def receive(pipe: IO[bytes]) -> Any:

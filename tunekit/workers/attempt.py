@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ class Attempt:
         curve: The metrics of every epoch so far.
         stopped: Why it ends, or "".
         pausing: Whether it is being paused.
+        late: Whether it ends because it has trained for longer than it may.
     """
 
     def __init__(
@@ -46,7 +48,8 @@ class Attempt:
         self.curve = [*curve]
         self._reached, self._sign = run.reached, sign
         self.stopped = ""
-        self.pausing = False
+        self.pausing = self.late = False
+        self._run, self._since = run, time.perf_counter()
 
     @property
     def number(self) -> int:
@@ -66,6 +69,18 @@ class Attempt:
     def add(self, heard: Heard) -> None:
         """One more epoch, or one that is trained again."""
         self.curve[heard.epoch - 1 :] = [heard.metrics]
+        self._since = time.perf_counter()
+        left = self._run.seconds_left(self.curve)
+        # One that has come to its end all the same has not failed.
+        self.late = left is not None and left <= 0 and not heard.over
+
+    def unfinished(self, n_open: int) -> float:
+        """Seconds that went, in this process or before, into epochs not completed.
+
+        Args:
+            n_open: Trials that are open: they share the time.
+        """
+        return self._run.spent + (time.perf_counter() - self._since) / n_open
 
     def so_far(self) -> Fitted:
         """What it has come to, should it end now."""

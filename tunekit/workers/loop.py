@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -16,13 +16,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tunekit.board import Board
 from tunekit.budget import Budget
 from tunekit.errors import StoppedError
+from tunekit.limit import TookLongerError
 from tunekit.space import Space
 from tunekit.store import Store
 from tunekit.trial import Engine, Fitted, Heard, Metrics, Run, State, Verdict
 from tunekit.workers.attempt import Attempt
 from tunekit.workers.candidates import Candidates, Recipes
 from tunekit.workers.ration import Ration
-from tunekit.workers.runs import key_of, run_of
+from tunekit.workers.runs import UNFINISHED, key_of, run_of
 from tunekit.workers.suspects import try_suspects
 
 __all__ = ["work"]
@@ -158,7 +159,7 @@ class _Search:
             else:
                 attempt.stopped = "budget"
         for attempt in self._open.values():
-            if attempt.pausing:
+            if attempt.pausing and not attempt.late:
                 # With the epoch: killed before its state is kept, it has all else.
                 so_far = attempt.attributes(self._engine.name, attempt.so_far())
                 told = {**so_far, "to_epoch": len(attempt.curve)}
@@ -181,6 +182,9 @@ class _Search:
 
     def end(self, run: Run, fitted: Fitted) -> None:
         """Record how a trial ended: complete, or stopped early and why."""
+        if run.max_seconds is not None and self._open[run.key].late:
+            self.fail(run, TookLongerError(run.max_seconds))
+            return
         attempt = self._open.pop(run.key)
         epochs = len(fitted.curve)
         state, stopped = TrialState.COMPLETE, ""
@@ -208,7 +212,9 @@ class _Search:
     def fail(self, run: Run, error: Exception) -> None:
         """Record a failure; too many in a row have a common cause."""
         attempt = self._open.pop(run.key)
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        late = isinstance(error, TookLongerError)
+        told = f"{error}" if late else f"{type(error).__name__}: {error}"
+        reason = told.splitlines()[0][:300]
         attributes = {
             **attempt.attributes(self._engine.name, attempt.so_far()),
             "error": reason,
@@ -226,7 +232,17 @@ class _Search:
             )
 
     def leave(self) -> None:
-        """Close the curves of trials still open: who takes them up draws them anew."""
+        """Close the curves of trials still open: who takes them up draws them anew.
+
+        Where their time is limited, what they took is recorded: one that hangs is not
+        to hang again as long, whenever the study goes on.
+        """
+        # On a full disk this fails, too; the first error is the one to tell.
+        with suppress(OSError, AssertionError, StoppedError), self._store.together():
+            for attempt in self._open.values():
+                if "trial_timeout" in self._store.settings:
+                    seconds = round(attempt.unfinished(len(self._open)), 3)
+                    self._store.note(attempt.trial, {UNFINISHED: seconds})
         for attempt in self._open.values():
             if attempt.curves is not None:
                 attempt.curves.close(None, None, ok=False)
@@ -244,7 +260,7 @@ class _Search:
 
     @staticmethod
     def _verdict(attempt: Attempt) -> Verdict:
-        if attempt.stopped:
+        if attempt.stopped or attempt.late:
             return Verdict.STOP
         return Verdict.PAUSE if attempt.pausing else Verdict.GO_ON
 

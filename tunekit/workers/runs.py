@@ -11,7 +11,10 @@ from tunekit.store import Store
 from tunekit.trial import Run
 from tunekit.workers.candidates import Candidates
 
-__all__ = ["key_of", "run_of"]
+__all__ = ["UNFINISHED", "key_of", "run_of"]
+
+UNFINISHED = "unfinished_seconds"
+"""User attribute: training time of a trial that went into no epoch it completed."""
 
 
 def key_of(store: Store, number: int) -> str:
@@ -38,4 +41,6 @@ def run_of(store: Store, candidates: Candidates, trial: Trial, params: Any) -> R
         key=key_of(store, trial.number),
         reached=reached(store.tally()[trial.number]),
         state=store.state(trial),
+        max_seconds=settings.get("trial_timeout"),
+        spent=trial.user_attrs.get(UNFINISHED, 0.0),
     )
