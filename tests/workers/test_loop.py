@@ -162,13 +162,36 @@ def test_five_failures_in_a_row_stop_the_search(store: Store) -> None:
     # 0, 1, 2 failed, 3 did not: the count began anew.
     assert [t.number for t in store.trials()] == [*range(9)]
     assert str(caught.value) == (
-        "5 trials in a row failed, the last with: ValueError: no. 8; "
+        "5 trials in a row failed, 5 of 5: ValueError: no. 8; "
         "mend that and run the same command again"
     )
     assert leases(store) == []
+    # Whoever goes on learns at once that nothing was mended.
+    with pytest.raises(StoppedError, match="6 trials in a row failed, 6 of 6: "):
+        search(reopen(store.folder), Curves(loss), Budget(n_trials=20))
+    assert len(store.trials()) == 10
     broken[0] = False
-    search(store, Curves(loss), Budget(n_trials=11))
-    assert [t.state for t in store.trials()[9:]] == [TrialState.COMPLETE] * 2
+    search(store, Curves(loss), Budget(n_trials=12))
+    assert [t.state for t in store.trials()[10:]] == [TrialState.COMPLETE] * 2
+    broken[0] = True
+    with pytest.raises(StoppedError, match="5 trials in a row failed"):
+        search(reopen(store.folder), Curves(loss), Budget(n_trials=30))
+
+
+def test_workers_share_the_count_and_the_commonest_cause_is_told(store: Store) -> None:
+    def loss(run: Run, epoch: int) -> float:
+        if run.key == "trial-4":
+            raise ZeroDivisionError("of my own")
+        raise ValueError(f"no room for {run.key}\nat all")
+
+    for n in range(1, 5):  # each trial by another process
+        search(reopen(store.folder), Curves(loss), Budget(n_trials=n))
+    with pytest.raises(StoppedError) as caught:
+        search(reopen(store.folder), Curves(loss), Budget(n_trials=9))
+    assert str(caught.value) == (
+        "5 trials in a row failed, 4 of 5: ValueError: no room for trial-3; "
+        "mend that and run the same command again"
+    )
 
 
 def test_optuna_says_nothing(store: Store, capfd: pytest.CaptureFixture[str]) -> None:

@@ -262,7 +262,7 @@ def test_five_failures_in_a_row_stop_also_several(store: Store, in_flight: int) 
     states = [t.state for t in store.trials()]
     assert [n for n, s in enumerate(states) if s == TrialState.FAIL] == [*range(1, 6)]
     assert str(caught.value).startswith(
-        "5 trials in a row failed, the last with: ValueError: no trial-5; mend that"
+        "5 trials in a row failed, 5 of 5: ValueError: no trial-5; mend that"
     )
     # The others are not lost: they are taken up, and what they had stays.
     store.release_all()

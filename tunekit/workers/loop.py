@@ -22,6 +22,7 @@ from tunekit.store import Store
 from tunekit.trial import Engine, Fitted, Heard, Metrics, Run, State, Verdict
 from tunekit.workers.attempt import Attempt
 from tunekit.workers.candidates import Candidates, Recipes
+from tunekit.workers.failures import common_cause, described, in_a_row
 from tunekit.workers.ration import Ration
 from tunekit.workers.runs import UNFINISHED, key_of, run_of
 from tunekit.workers.suspects import try_suspects
@@ -53,7 +54,8 @@ def work(
         in_flight: Trials open at once, where the engine can.
 
     Raises:
-        StoppedError: After five failed trials in a row, with what they had in common.
+        StoppedError: After five failed trials in a row, whoever trained them, with
+            their commonest cause.
     """
     candidates = Recipes(space) if isinstance(space, Space) else space
     try_suspects(store, engine, candidates, on_end)
@@ -79,7 +81,6 @@ class _Search:
         self._store, self._engine, self._candidates = store, engine, candidates
         self._board, self._on_end = board, on_end
         self._open: dict[str, Attempt] = {}
-        self._failures: list[str] = []
         self._ration = Ration(store, budget, self._open)
         self._look_for_surplus = True
         # Of paused runs whose states are the engine's.
@@ -206,29 +207,25 @@ class _Search:
             self._store.keep_weights(attempt.trial.number, fitted.weights)
         if attempt.curves is not None:
             attempt.curves.close(loss, score, ok=True)
-        self._failures = []
         self._on_end(self._store.tally()[attempt.trial.number])
 
     def fail(self, run: Run, error: Exception) -> None:
         """Record a failure; too many in a row have a common cause."""
         attempt = self._open.pop(run.key)
-        late = isinstance(error, TookLongerError)
-        told = f"{error}" if late else f"{type(error).__name__}: {error}"
-        reason = told.splitlines()[0][:300]
         attributes = {
             **attempt.attributes(self._engine.name, attempt.so_far()),
-            "error": reason,
+            **described(error, self._store.tally()),
             "traceback": "".join(traceback.format_exception(error)),
         }
         self._store.finish(attempt.trial, TrialState.FAIL, attributes)
         if attempt.curves is not None:
             attempt.curves.close(None, None, ok=False)
-        self._failures.append(reason)
         self._on_end(self._store.tally()[attempt.trial.number])
-        if len(self._failures) >= _FAILURES_IN_A_ROW:
+        failures = in_a_row(self._store.tally())
+        if len(failures) >= _FAILURES_IN_A_ROW:
             raise StoppedError(
-                f"{len(self._failures)} trials in a row failed, the last with: "
-                f"{reason}; mend that and run the same command again"
+                f"{len(failures)} trials in a row failed, {common_cause(failures)}; "
+                "mend that and run the same command again"
             )
 
     def leave(self) -> None:
