@@ -96,6 +96,7 @@ def make_study(
         trial.set_user_attr("stopped", "diverged at epoch 2" if i in pruned else "")
         if i in failed:
             trial.set_user_attr("error", f"RuntimeError: {text}")
+            trial.set_user_attr("traceback", f"Traceback:\n  in f\n{text}\n")
             study.tell(trial, state=TrialState.FAIL)
         elif i in pruned:
             study.tell(trial, state=TrialState.PRUNED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from unicodedata import category
 
 import pytest
 
@@ -86,6 +87,37 @@ def test_text_from_data_stays_text(tmp_path: Path) -> None:
     # One picture more for each of the two hyperparameters.
     assert len(pictures(page)) == 10
     assert "<script" not in page
+
+
+def test_control_characters_of_data_are_shown_not_sent(tmp_path: Path) -> None:
+    """Also within pictures: a page is read in a terminal, too."""
+    text = "a\x1b]0;x\x07b\x85c\u202ed\u2028e"
+    folder = make_study(
+        tmp_path / "toy", falling(12), failed=[3], classes=[text, "b", "c"], text=text
+    )
+    report = build(folder)
+    wild = {"name": text, "scale": "uniform", "low": 0, "high": 1, "best": text}
+    report["space"].append(wild)
+    page = render(report)
+    unseen = {char for char in page if category(char) in ("Cc", "Cf", "Zl", "Zp")}
+    assert unseen == {"\n"}
+    assert Page(page).text.count(r"a\x1b]0;x\x07b\x85c\u202ed\u2028e") >= 4
+
+
+def test_the_end_of_a_traceback_can_be_opened(tmp_path: Path) -> None:
+    lines = "".join(f"line {n} <b>\n" for n in range(1000))
+    folder = make_study(tmp_path / "toy", falling(4), failed=[3], text=f"{lines}\x1bc")
+    report = build(folder)
+    told = report["errors"][0]["traceback"]
+    assert len(told) <= 4096
+    assert told.startswith("line ")
+    assert told.endswith("line 999 <b>\n\\x1bc")
+    page = render(report)
+    assert f"<pre>{told.replace('<b>', '&lt;b&gt;')}</pre></details>" in page
+    # A report that was written before there were any.
+    for each in report["errors"]:
+        del each["traceback"]
+    assert "<details><summary>where" not in render(report)
 
 
 def test_an_unfinished_study_says_so(tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ def test_every_number_comes_from_the_folder(tmp_path: Path) -> None:
     assert report["baselines"]["default recipe"]["error"] == 0.15
     assert report["versions"] == {"optuna": "5.0.0"}
     assert report["stopped_early"] == {"diverged": 2}
-    assert report["errors"] == [{"number": 3, "error": "RuntimeError: plain"}]
+    (error,) = report["errors"]
+    assert (error["number"], error["error"]) == (3, "RuntimeError: plain")
+    assert error["traceback"] == "Traceback:\n  in f\nplain"
     assert [trial["number"] for trial in report["top"]] == [2, 1, 0, 3]
     assert report["fixed"] == {"label_smoothing": 0.0}
     assert [entry["name"] for entry in report["space"]] == [

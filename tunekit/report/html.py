@@ -1,7 +1,8 @@
 """``report.html``: one page, no scripts, nothing loaded from anywhere.
 
 The page's order and words stand in ``template.html``; here its tables and pictures are
-made. Everything from data goes through Jinja's autoescape or markupsafe.
+made. Everything from data goes through Jinja's autoescape or markupsafe, and control
+characters are shown as Python writes them: a page is also read in a terminal.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import PurePath
 from typing import Any
+from unicodedata import category
 
 import jinja2
 from markupsafe import Markup
 
+from tunekit.errors import one_line
 from tunekit.report import axes, figures, narrowing, words
 from tunekit.report.axes import Axis
 from tunekit.report.figures import Bar, Frame
@@ -44,6 +47,7 @@ def render(report: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_visible,
     )
     environment.filters.update(
         number=axes.number,
@@ -71,6 +75,20 @@ def render(report: Mapping[str, Any]) -> str:
         curves=_curves(report),
         confusion=_confusion(report),
     )
+
+
+def _visible(value: Any) -> Any:
+    """What the page shows of a value: of text, no characters that nobody sees.
+
+    Line ends stay, and every kind of space.
+    """
+    if not isinstance(value, str):
+        return value
+    shown = "".join(
+        char if char == "\n" or category(char) == "Zs" else one_line(char)
+        for char in value
+    )
+    return Markup(shown) if isinstance(value, Markup) else shown
 
 
 def _shell(path: str) -> str:

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunekit.errors import SpaceError
+from tunekit.errors import SpaceError, one_line
 from tunekit.flat import FLAT, why_ended
 from tunekit.paused import chain_of, is_paused
 from tunekit.report import narrowing
@@ -39,6 +39,8 @@ _STATES = {
     "RUNNING": "running",
     "WAITING": "waiting",
 }
+_LONGEST_TRACEBACK = 4096
+"""Characters of a traceback that are told."""
 _BUDGETS = ("n_trials", "budget_epochs", "timeout")
 _PACKAGES = ("optuna-tunekit", "torch", "pytorch-lightning", "optuna", "numpy")
 
@@ -122,6 +124,7 @@ def build(folder: Path) -> dict[str, Any]:
             {
                 "number": trial.number,
                 "error": str(trial.user_attrs.get("error", "no reason was recorded")),
+                "traceback": _end(str(trial.user_attrs.get("traceback", ""))),
             }
             for trial in frozen
             if trial.state.name == "FAIL"
@@ -222,6 +225,13 @@ def _stopped(trials: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         if trial["stopped"]
     )
     return dict(reasons.most_common())
+
+
+def _end(text: str) -> str:
+    """The last lines of a traceback, which name the cause; no control characters."""
+    if len(text) > _LONGEST_TRACEBACK:
+        text = text[-_LONGEST_TRACEBACK:].partition("\n")[2]
+    return "\n".join(one_line(line) for line in text.rstrip().split("\n"))
 
 
 def _versions() -> dict[str, str]:
