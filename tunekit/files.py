@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tunekit.process import signature
 
-__all__ = ["UNFINISHED", "allow_many", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "UNFINISHED",
+    "allow_many",
+    "read_sealed",
+    "write_bytes",
+    "write_json",
+    "write_sealed",
+    "write_text",
+]
 
 UNFINISHED = ".tunekit-"
 """How the names of files begin whose writing was cut short."""
 
+_SEAL = "checksum"
 _MANY = 8192
 """Files open at once: two for each open trial, and some for the rest."""
 
@@ -51,6 +62,38 @@ def write_json(path: Path, value: Any) -> None:
     """Write strict JSON (no NaN), readable, whole or not at all."""
     text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
     write_text(path, text + "\n")
+
+
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
+    """Write strict JSON with a checksum of itself, whole or not at all."""
+    write_json(path, {**value, _SEAL: _checksum(value)})
+
+
+def read_sealed(text: str) -> dict[str, Any]:
+    """What :func:`write_sealed` wrote, if nothing of it has changed since.
+
+    Args:
+        text: The content of the file.
+
+    Raises:
+        ValueError: If it is damaged.
+
+    Example:
+        >>> read_sealed('{"a": 1}')
+        Traceback (most recent call last):
+        ...
+        ValueError: it does not fit its checksum
+    """
+    found = json.loads(text)
+    seal = found.pop(_SEAL, None) if isinstance(found, dict) else None
+    if seal is None or seal != _checksum(found):
+        raise ValueError("it does not fit its checksum")
+    return dict(found)
+
+
+def _checksum(value: Mapping[str, Any]) -> str:
+    text = json.dumps(value, allow_nan=False, sort_keys=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def allow_many() -> None:

@@ -14,6 +14,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from tunekit.files import write_sealed
+
 NAN = math.nan
 SETTINGS = """
 n_trials = 12
@@ -147,7 +149,7 @@ def make_study(
             },
             **more,
         }
-        (folder / "final.json").write_text(json.dumps(content), encoding="utf-8")
+        write_sealed(folder / "final.json", content)
     return folder
 
 

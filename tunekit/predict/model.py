@@ -9,6 +9,7 @@ model/
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -34,6 +35,10 @@ __all__ = ["FORMAT", "find", "read", "save"]
 FORMAT = 1
 FOLDER = "model"
 WEIGHTS, DESCRIPTION, CHECKSUMS = "model.safetensors", "model.json", "checksums.json"
+_ANEW = (
+    "copy the whole folder again, or run the same tunekit.study command again, which "
+    "makes it anew"
+)
 
 
 def save(
@@ -126,8 +131,7 @@ def read(folder: Path) -> tuple[dict[str, Any], bytes]:
             contents[name] = (folder / name).read_bytes()
         except FileNotFoundError:
             raise DataError(
-                f"{folder / name}: a file of the model is missing; "
-                "copy the whole folder again or rerun the study under another --name"
+                f"{folder / name}: a file of the model is missing; {_ANEW}"
             ) from None
         except OSError as error:
             reason = error.strerror or error
@@ -143,10 +147,7 @@ def read(folder: Path) -> tuple[dict[str, Any], bytes]:
     for name in (WEIGHTS, DESCRIPTION):
         if not fits.get(name, False):
             shown = folder / (name if fits else CHECKSUMS)
-            raise DataError(
-                f"{shown}: damaged, it does not fit its checksum; "
-                "copy the whole folder again or rerun the study under another --name"
-            )
+            raise DataError(f"{shown}: damaged, it does not fit its checksum; {_ANEW}")
     try:
         described = json.loads(contents[DESCRIPTION])
     except ValueError:
@@ -162,11 +163,23 @@ def _json_bytes(value: Any) -> bytes:
 
 
 def _swap(new: Path, target: Path) -> None:
-    """Put ``new`` where ``target`` is; the old one is there until the last moment."""
-    old = target.with_name(f"{new.name}-old")
-    if target.exists():
-        target.rename(old)
-    new.rename(target)
+    """Put ``new`` where ``target`` is; the old one is there until the last moment.
+
+    Of two processes that do so at once, the later one's stays.
+    """
+    gone: list[Path] = []
+    while True:
+        old = target.with_name(f"{new.name}-old-{len(gone)}")
+        with contextlib.suppress(FileNotFoundError):
+            target.rename(old)
+            gone.append(old)
+        try:
+            new.rename(target)
+            break
+        except OSError as error:
+            # Another process has put its own there in the meantime.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
     # Not every system can open a folder; where it can, the rename is made durable too.
     with contextlib.suppress(OSError):
         handle = os.open(target.parent, os.O_RDONLY)
@@ -174,7 +187,8 @@ def _swap(new: Path, target: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-    shutil.rmtree(old, ignore_errors=True)
+    for old in gone:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _versions() -> dict[str, str]:

@@ -14,7 +14,7 @@ from tunekit.files import write_text
 from tunekit.report.html import render
 from tunekit.report.numbers import build
 
-__all__ = ["build", "render", "write"]
+__all__ = ["build", "render", "renew", "write"]
 
 
 def write(folder: Path) -> dict[str, Any]:
@@ -34,8 +34,55 @@ def write(folder: Path) -> dict[str, Any]:
         OSError: The files cannot be written.
     """
     report = build(folder)
-    text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
-    page = render(report)
-    write_text(folder / "report.json", text + "\n")
-    write_text(folder / "report.html", page)
+    _write(folder, _files(report))
     return report
+
+
+def renew(folder: Path) -> tuple[dict[str, Any], bool]:
+    """Write the report's files again where one is missing, damaged or out of date.
+
+    Args:
+        folder: A study folder, finished or not.
+
+    Returns:
+        What ``report.json`` holds, and whether the files were written.
+
+    Raises:
+        ConfigError: The folder is no study.
+        DataError: One of its files is damaged.
+        OSError: The files cannot be written.
+    """
+    report = build(folder)
+    # A study that was moved, or is named by another path, has the same report.
+    files = _files(report | {"folder": _told_folder(folder) or report["folder"]})
+    stale = any(_text(folder / name) != text for name, text in files.items())
+    if stale:
+        _write(folder, _files(report))
+    return report, stale
+
+
+def _files(report: dict[str, Any]) -> dict[str, str]:
+    """The text of each file."""
+    text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
+    return {"report.json": text + "\n", "report.html": render(report)}
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        write_text(folder / name, text)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+def _told_folder(folder: Path) -> str | None:
+    """By which path the report that is there calls its folder."""
+    try:
+        told = json.loads(_text(folder / "report.json") or "null")["folder"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return told if isinstance(told, str) else None

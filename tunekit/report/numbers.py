@@ -20,7 +20,13 @@ from tunekit.flat import FLAT, why_ended
 from tunekit.paused import chain_of, is_paused
 from tunekit.report import narrowing
 from tunekit.report.importance import importance
-from tunekit.report.reading import open_study, order, read, unreadable
+from tunekit.report.reading import (
+    open_study,
+    order,
+    read,
+    read_final,
+    unreadable,
+)
 from tunekit.report.result import told
 from tunekit.report.searched import listed, scales
 from tunekit.tally import as_one
@@ -58,7 +64,7 @@ def build(folder: Path) -> dict[str, Any]:
     settings = read(folder, "study.toml")
     split = read(folder, "split.json")
     study = open_study(folder)
-    final = read(folder, "final.json") if (folder / "final.json").exists() else None
+    final = read_final(folder)
     recorded = study.get_trials(deepcopy=False)
     frozen = as_one(recorded)
     max_epochs = settings.get("max_epochs", math.inf)

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunekit.errors import ConfigError, DataError
+from tunekit.files import read_sealed
 
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["open_study", "order", "read", "unreadable"]
+__all__ = ["open_study", "order", "read", "read_final", "unreadable"]
+
+_RESTORE = "restore it from a copy of the folder"
+_AGAIN = "run the same tunekit.study command again, which makes it anew"
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:
@@ -36,6 +40,22 @@ def read(folder: Path, name: str) -> dict[str, Any]:
     except ValueError as error:
         raise unreadable(path, error) from None
     return found
+
+
+def read_final(folder: Path) -> dict[str, Any] | None:
+    """What the winner came to; None where no winner was judged yet.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    path = folder / "final.json"
+    try:
+        return read_sealed(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise unreadable(path, why, mend=_AGAIN) from None
 
 
 def open_study(folder: Path) -> optuna.Study:
@@ -79,11 +99,9 @@ def order(folder: Path) -> list[int]:
     return order
 
 
-def unreadable(path: Path, why: object) -> DataError:
+def unreadable(path: Path, why: object, mend: str = _RESTORE) -> DataError:
     """What is wrong with a file, and what mends it."""
-    return DataError(
-        f"{path} cannot be read ({why}); restore it from a copy of the folder"
-    )
+    return DataError(f"{path} cannot be read ({why}); {mend}")
 
 
 def _no_study(folder: Path, what: str) -> ConfigError:

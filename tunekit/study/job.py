@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from tunekit.config import Config
 from tunekit.errors import StoppedError
 from tunekit.interrupt import Interrupted, listening, shield
 from tunekit.study.clock import Clock
+from tunekit.study.ending import alone, unjudged
 from tunekit.study.result import Result
 from tunekit.study.search import search, why_no_winner
 
@@ -95,6 +97,7 @@ class Job:
                 self._engine.close()
 
     def _run(self) -> Result:
+        from tunekit.budget import best_of
         from tunekit.files import allow_many
         from tunekit.store import Store, check_same, settings_of, widen
         from tunekit.tally import as_one
@@ -104,6 +107,7 @@ class Job:
         folder, settings = self.config.folder, self.setup.settings
         described = self.setup.table.describe()
         before: dict[str, Any] | None = None
+        searched = False
         if Store.exists(folder):
             before = settings_of(folder)
             if self.config.extend:
@@ -122,17 +126,21 @@ class Job:
         store = self.setup.open()
         self.clock.before = store.study.user_attrs.get("seconds", 0.0)
         if before is not None:
-            if self._is_finished(store, before):
+            searched = self._is_finished(store, before)
+            lost = unjudged(folder, best_of(store.trials())) if searched else ""
+            if searched and not lost:
                 return self._finished(store)
             self._expect()
-            if n := len(as_one(store.trials())):
+            if searched:
+                self.plan.say(f"  {lost}: made again from the trials that are recorded")
+            elif n := len(as_one(store.trials())):
                 has = "one trial" if n == 1 else f"{n} trials"
                 self.plan.say(f"  going on with the {has} it has")
         store.extend(settings)
         store.study.set_user_attr("finished", False)
         store.study.set_user_attr("versions", _versions())
         try:
-            self._work(store)
+            self._work(store, search_on=not searched)
         finally:
             # On a full disk this fails, too; the first error is the one to tell.
             with shield(), contextlib.suppress(OSError, AssertionError):
@@ -167,50 +175,64 @@ class Job:
         config = self.config
         return min(config.workers, config.in_flight or config.workers)
 
-    def _work(self, store: Store) -> None:
-        """Search, judge the winner, report."""
-        from tunekit import report
-        from tunekit.budget import best_of
+    def _work(self, store: Store, *, search_on: bool) -> None:
+        """Search, judge the winner, report; without searching, only the rest."""
         from tunekit.screen import Screen
-        from tunekit.trial import Recipe
-        from tunekit.winner import crown
 
         self.clock.share_out()
         budget = self.setup.budget(self.clock.search_until)
         left = self.clock.search_seconds_left
         values = self.setup.space.from_stored
         with Screen(self.console, budget, store.trials, values, left) as screen:
-            search(
-                store,
-                self.setup,
-                self.engine,
-                budget,
-                screen,
-                n_workers=self._n_workers,
-                until=self.clock.search_until,
-            )
-            best = best_of(store.trials())
-            if best is None:
-                raise StoppedError(why_no_winner(store, self.config.timeout))
-            space = self.setup.space
-            params = {**space.fixed, **space.from_stored(best.params)}
-            crown(
-                best,
-                Recipe().with_params(params),
-                default=self.setup.default_recipe(),
-                engine=self.engine,
-                table=self.setup.table,
-                settings=store.settings,
-                folder=self.config.folder,
-                say=screen.phase,
-                seconds_left=self.clock.seconds_left,
-            )
-            screen.phase("writing the report")
-            with shield():
-                self._note_seconds(store)
-                store.study.set_user_attr("engine", self.engine.name)
-                store.study.set_user_attr("finished", True)
-                self._report = report.write(self.config.folder)
+            if search_on:
+                search(
+                    store,
+                    self.setup,
+                    self.engine,
+                    budget,
+                    screen,
+                    n_workers=self._n_workers,
+                    until=self.clock.search_until,
+                )
+            with alone(self.config.folder, screen.phase):
+                self._end(store, screen.phase)
+
+    def _end(self, store: Store, say: Callable[[str], None]) -> None:
+        """Judge the winner and report, unless another process has just done so."""
+        from tunekit import report
+        from tunekit.budget import best_of, epochs_of
+        from tunekit.trial import Recipe
+        from tunekit.winner import crown
+
+        trials = store.trials()
+        best = best_of(trials)
+        if best is None:
+            raise StoppedError(why_no_winner(store, self.config.timeout))
+        attrs = store.study.user_attrs
+        ended = [len(trials), epochs_of(trials), self.config.final_seeds]
+        same = attrs.get("finished") and attrs.get("ended") == ended
+        if same and not unjudged(self.config.folder, best):
+            return
+        space = self.setup.space
+        params = {**space.fixed, **space.from_stored(best.params)}
+        crown(
+            best,
+            Recipe().with_params(params),
+            default=self.setup.default_recipe(),
+            engine=self.engine,
+            table=self.setup.table,
+            settings=store.settings,
+            folder=self.config.folder,
+            say=say,
+            seconds_left=self.clock.seconds_left,
+        )
+        say("writing the report")
+        with shield():
+            self._note_seconds(store)
+            store.study.set_user_attr("engine", self.engine.name)
+            store.study.set_user_attr("ended", ended)
+            store.study.set_user_attr("finished", True)
+            self._report = report.write(self.config.folder)
 
     def _note_seconds(self, store: Store) -> None:
         """Record the wall time spent on this study, in all its runs."""
@@ -238,9 +260,12 @@ class Job:
         from tunekit.tally import as_one
 
         folder = self.config.folder
-        # A process killed at the very end may have left all but the report.
-        tell = report.build if (folder / "report.json").exists() else report.write
-        found = self._report or tell(folder)
+        found = self._report
+        if found is None:
+            # A process killed at the very end may have left all but the report.
+            found, again = report.renew(folder)
+            if again:
+                self.plan.say("  the report is missing or damaged: made again")
         show_result(self.console, self.config, found)
         return Result(folder, found, store.study, trials_frame(as_one(store.trials())))
 

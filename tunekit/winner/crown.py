@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from tunekit.errors import StoppedError
-from tunekit.files import write_json
+from tunekit.files import write_sealed
 from tunekit.interrupt import shield
 from tunekit.predict import Predictor, save
 from tunekit.trial import Engine, Fitted, Recipe
@@ -127,7 +127,7 @@ def crown(
     with shield():
         info = {"trial": best.number, **model}
         _save(folder, recipe, fitted, table, info, judge, probas[chosen])
-        write_json(folder / "final.json", final)
+        write_sealed(folder / "final.json", final)
     return final
 
 
