@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -219,3 +220,122 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
             assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+# --- a command: a process of its own --------------------------------------------------
+
+INIT = """
+from tunekit.interrupt import is_command
+is_command(__name__)
+import sys, time
+if sys.argv[0] == "-m" and "early" in sys.orig_argv:
+    print("ready", flush=True)
+    time.sleep(600)  # an import that takes long
+"""
+MAIN = """
+import atexit, sys, time
+from tunekit.interrupt import Interrupted, leave, listening, shield
+atexit.register(lambda: "ended" not in sys.argv and time.sleep(600))
+def main():
+    try:
+        with listening():
+            if "shielded" in sys.argv:
+                with shield():
+                    print("ready", flush=True)
+                    time.sleep(1)
+                    print("first", flush=True)
+                    time.sleep(600)
+            if "ended" in sys.argv:
+                print("all is well")
+                return 0
+            print("ready", flush=True)
+            time.sleep(600)
+    except Interrupted as stop:
+        print("goodbye")
+        return stop.exit_code
+leave(main())
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A command that would take ten minutes to begin, to write and to end."""
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "__init__.py").write_text(INIT)
+    (tmp_path / "slow" / "__main__.py").write_text(MAIN)
+    return tmp_path
+
+
+def begun(package: Path, *arguments: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slow", *arguments],
+        cwd=package,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("signum", BOTH)
+def test_a_command_that_has_only_begun_ends_without_a_traceback(
+    package: Path, signum: signal.Signals
+) -> None:
+    process = begun(package, "early")
+    process.send_signal(signum)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, err) == (128 + signum, "", "\nstopped\n")
+
+
+def test_a_command_that_was_stopped_does_not_wait_for_its_libraries(
+    package: Path,
+) -> None:
+    process = begun(package)
+    process.terminate()
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, err) == (143, "goodbye\n", "")
+
+
+def test_the_second_signal_ends_a_command_amid_a_write(package: Path) -> None:
+    process = begun(package, "shielded")
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "first\n"
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, err) == (143, "", "\nstopped\n")
+
+
+def test_a_command_that_has_ended_is_left_as_ever(package: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "slow", "ended"],
+        cwd=package,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "all is well\n", "")
+
+
+def test_who_imports_a_command_keeps_its_own_signals(package: Path) -> None:
+    code = (
+        "import signal, slow\n"
+        "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler,"
+        " signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-m", "slow"],
+        cwd=package,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("True True\n", "")

@@ -369,11 +369,11 @@ def test_a_report_that_was_not_written_any_more_is_written(
 
 def shares(limit: float, started: float) -> list[float]:
     """Seconds for search, winner and report, if the start took so long."""
-    now = time.time()
+    now = time.monotonic()
     clock = Clock(now - started, limit)
     clock.share_out()
     assert clock.search_until is not None
-    final_until = time.time() + clock.seconds_left()
+    final_until = time.monotonic() + clock.seconds_left()
     ends = [now, clock.search_until, final_until, now - started + limit]
     return [after - before for before, after in itertools.pairwise(ends)]
 
@@ -399,7 +399,7 @@ def test_a_time_limit_is_shared_however_slow_the_start_was(
 
 
 def test_without_a_time_limit_nothing_is_kept_back() -> None:
-    clock = Clock(time.time() - 8, None)
+    clock = Clock(time.monotonic() - 8, None)
     clock.share_out()
     assert clock.search_until is None
     assert clock.search_seconds_left is None
@@ -407,6 +407,6 @@ def test_without_a_time_limit_nothing_is_kept_back() -> None:
 
 
 def test_earlier_calls_count_in_the_total() -> None:
-    clock = Clock(time.time() - 8, None)
+    clock = Clock(time.monotonic() - 8, None)
     clock.before = 30.0
     assert clock.total == pytest.approx(38, abs=0.2)

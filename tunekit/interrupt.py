@@ -4,18 +4,25 @@ While ``listening``, the first signal raises ``Interrupted`` wherever the progra
 at the end of the ``shield`` it is in; a second one raises whatever is going on.
 ``Interrupted`` is no KeyboardInterrupt, because Lightning turns that into an exit of
 its own.
+
+A command has its process to itself. There a signal before and after that time, and a
+second one at any time, ends the process on the spot: ``is_command`` and ``leave``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
-__all__ = ["Interrupted", "listening", "shield"]
+__all__ = ["Interrupted", "is_command", "leave", "listening", "shield"]
+
+_SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Interrupted(BaseException):
@@ -36,11 +43,60 @@ class Interrupted(BaseException):
 
 
 class _State:
+    command = False
+    heard = False
     depth = 0
     pending: int | None = None
 
 
+def is_command(package: str) -> None:
+    """Where this process is ``python -m package``, let signals end it on the spot.
+
+    The first thing that a package does which is also a command: before anything else is
+    imported, so that who stops it in its first moment sees no traceback.
+
+    Args:
+        package: Its name.
+    """
+    # This is what Python has there while it looks for the module to run.
+    if sys.argv[:1] != ["-m"] or package not in sys.orig_argv:
+        return
+    _State.command = True
+    for each in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(each) != signal.SIG_IGN:
+            signal.signal(each, _end)
+
+
+def leave(code: int) -> NoReturn:
+    """End a command.
+
+    One that was stopped ends here and now: taking down what its libraries have set up
+    takes seconds, and all of ours is closed.
+
+    Args:
+        code: The exit code.
+    """
+    if code <= 128:
+        sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        # Whoever read may have gone.
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _end(signum: int, frame: FrameType | None) -> None:
+    with contextlib.suppress(OSError):
+        if os.isatty(1):
+            os.write(1, _SHOW_CURSOR)
+        os.write(2, b"\nstopped\n")
+    os._exit(128 + signum)
+
+
 def _hear(signum: int, frame: FrameType | None) -> None:
+    if _State.command and _State.heard:
+        _end(signum, frame)
+    _State.heard = True
     if _State.depth and _State.pending is None:
         _State.pending = signum
         return
@@ -58,7 +114,7 @@ def listening() -> Iterator[None]:
         # What whoever started us has us ignore (nohup, a script's "&") stays ignored.
         if signal.getsignal(each) != signal.SIG_IGN:
             before[each] = signal.signal(each, _hear)
-    _State.depth, _State.pending = 0, None
+    _State.depth, _State.pending, _State.heard = 0, None, False
     try:
         yield
     finally:

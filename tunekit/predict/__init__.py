@@ -5,6 +5,10 @@ On the command line: ``python -m tunekit.predict FOLDER rows.csv -o predictions.
 
 from __future__ import annotations
 
+from tunekit.interrupt import is_command
+
+is_command(__name__)  # before the rest is imported
+
 from tunekit.predict.model import save
 from tunekit.predict.predictor import Predictor
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tunekit.config import Parser, answer
 from tunekit.errors import DataError
 from tunekit.files import write_text
+from tunekit.interrupt import leave
 
 if TYPE_CHECKING:
     from tunekit.predict.predictor import Predictor
@@ -113,4 +114,4 @@ def _is_stdout(path: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -6,6 +6,10 @@ again at any time: ``python -m tunekit.report runs/digits``.
 
 from __future__ import annotations
 
+from tunekit.interrupt import is_command
+
+is_command(__name__)  # before the rest is imported
+
 import json
 from pathlib import Path
 from typing import Any

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tunekit.config import Parser, answer
 from tunekit.errors import one_line
+from tunekit.interrupt import leave
 from tunekit.report import write
 
 __all__ = ["main"]
@@ -35,4 +36,4 @@ def _report(arguments: Sequence[str] | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

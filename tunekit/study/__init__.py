@@ -8,6 +8,10 @@ From Python:
     result = run(Config(data="adult.csv", target="income", n_trials=50))
 """
 
+from tunekit.interrupt import is_command
+
+is_command(__name__)  # before the rest is imported
+
 from tunekit.study.clock import BEGAN as BEGAN  # first: imports count, too
 from tunekit.study.command import main
 from tunekit.study.job import dry_run, run

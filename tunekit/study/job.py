@@ -44,14 +44,14 @@ def run(config: Config, *, console: Console | None = None) -> Result:
     """
     try:
         with listening():
-            return Job(config, console, time.time()).run()
+            return Job(config, console, time.monotonic()).run()
     except Interrupted as stop:
         raise KeyboardInterrupt(str(stop)) from None
 
 
 def dry_run(config: Config, *, console: Console | None = None) -> None:
     """Show what would be done, with the expected time; write nothing."""
-    Job(config, console, time.time()).dry_run()
+    Job(config, console, time.monotonic()).dry_run()
 
 
 class Job:

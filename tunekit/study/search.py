@@ -36,7 +36,7 @@ def search(
         budget: When to stop.
         screen: Hears of what ends, and of trouble.
         n_workers: Processes that search.
-        until: Wall-clock time at which the search must end, in seconds since the epoch.
+        until: When the search must end (``time.monotonic()``), if ever.
     """
     from optuna.trial import TrialState
 

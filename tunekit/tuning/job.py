@@ -129,7 +129,7 @@ def tune(
         >>> result.best_value < 0.1, len(result.trials), sorted(result.best_params)
         (True, 9, ['lr'])
     """
-    began = time.time()
+    began = time.monotonic()
     if not callable(make):
         raise ConfigError(f"make must be a function of params, got {make!r}")
     for what, given in (("data", data), ("trainer", trainer)):
@@ -249,7 +249,7 @@ def _search(
         store.study.set_user_attr("finished", True)
     finally:
         engine.close()
-        total = round(spent + time.time() - began, 3)
+        total = round(spent + time.monotonic() - began, 3)
         store.release_all()
         # On a full disk this fails, too; the first error is the one to tell.
         with shield(), contextlib.suppress(OSError, AssertionError):
@@ -257,11 +257,11 @@ def _search(
 
 
 def _budget(options: Options, until: float | None) -> Budget:
-    """What the search may spend, until a Unix time if there is one."""
+    """What the search may spend, until a ``time.monotonic()`` if there is one."""
 
     def seconds_left(trials: Sequence[Any]) -> float:
         assert until is not None
-        return until - time.time()
+        return until - time.monotonic()
 
     return Budget(
         n_trials=options.n_trials,

@@ -5,6 +5,10 @@ more processes of ``python -m tunekit.workers FOLDER``; all they share is the st
 folder.
 """
 
+from tunekit.interrupt import is_command
+
+is_command(__name__)  # before the rest is imported
+
 from tunekit.workers.beside import search_beside
 from tunekit.workers.ending import end_paused
 from tunekit.workers.loop import work

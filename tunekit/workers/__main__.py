@@ -7,15 +7,17 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 from tunekit.config import Config, Parser
 from tunekit.errors import StoppedError, TunekitError, one_line
-from tunekit.interrupt import Interrupted, listening
+from tunekit.interrupt import Interrupted, leave, listening
 
 
 def main() -> int:
     """Train trials of a study until its budget is spent; the exit code."""
+    began = time.monotonic()
     parser = Parser(
         prog="python -m tunekit.workers",
         description="One more worker on a study that was begun elsewhere.",
@@ -28,14 +30,16 @@ def main() -> int:
         "--tied", action="store_true", help="stop when standard input is closed"
     )
     parser.add_argument(
-        "--until", type=float, help="Unix time when the search must be done"
+        "--seconds", type=float, help="until the search must be done, from now on"
     )
     try:
         with listening():
             options = parser.read(None)
             if options.tied:
                 _stop_with_input()
-            _work(Path(options.folder), options.threads, options.until)
+            left = options.seconds
+            until = None if left is None else began + left
+            _work(Path(options.folder), options.threads, until)
     except Interrupted as stop:
         return stop.exit_code
     except StoppedError as error:
@@ -96,4 +100,4 @@ def _work(folder: Path, threads: int, until: float | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -33,19 +33,21 @@ def search_beside(
         store: The study, to see what they record.
         folder: Its folder.
         n_workers: How many; they share the processors.
-        until: When they must end (``time.time()``), if ever.
+        until: When they must end (``time.monotonic()``), if ever.
         on_end: Hears of every trial that ends.
         say: Hears of a worker that ended early.
 
     Raises:
         StoppedError: If one of them had to stop, with its reason.
     """
-    extra = {} if until is None else {"until": str(until)}
+    extra: dict[str, str] = {}
     threads = max(1, cores() // n_workers)
     seen = {t.number for t in store.trials() if t.state.is_finished()}
     workers: list[Worker] = []
     try:
         for _ in range(n_workers):
+            if until is not None:
+                extra["seconds"] = str(max(0.0, until - time.monotonic()))
             workers.append(Worker.start(folder, threads, extra))
         running = True
         while running:

@@ -70,7 +70,7 @@ class Worker:
             self.process.stdin.close()
 
 
-def stop(workers: list[Worker], patience: float = 2.0) -> None:
+def stop(workers: list[Worker], patience: float = 1.0) -> None:
     """Ask workers to stop; after ``patience`` seconds, end them."""
     for worker in workers:
         worker.process.terminate()

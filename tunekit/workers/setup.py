@@ -159,14 +159,14 @@ class Setup:
         """What the search may spend.
 
         Args:
-            until: When the winner's evaluation must be begun (``time.time()``), if
-            ever.
+            until: When the winner's evaluation must be begun (``time.monotonic()``),
+                if ever.
         """
         config = self.config
         after: dict[int, float] = {}
         # When time is short, half of it still goes to the search: a winner trained anew
         # with fewer seeds is worth more than five seeds of the first guess.
-        most = 0.0 if until is None else 0.5 * max(0.0, until - time.time())
+        most = 0.0 if until is None else 0.5 * max(0.0, until - time.monotonic())
 
         def seconds_left(trials: Sequence[FrozenTrial]) -> float:
             assert until is not None
@@ -175,7 +175,7 @@ class Setup:
             if known < _FEW_TRIALS or known not in after:
                 needed = final_seconds(trials, config.final_seeds, config.max_epochs)
                 after[known] = min(needed, most)
-            return until - time.time() - after[known]
+            return until - time.monotonic() - after[known]
 
         return Budget(
             n_trials=config.n_trials,
