@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from optuna.trial import TrialState
 from tunekit.errors import StoppedError
 from tunekit.store import Store
 from tunekit.store import checkpoints as checkpoints_module
+from tunekit.store.journal import Journal
 
 from .conftest import always, never, suggest
 
@@ -76,3 +78,22 @@ def test_storage_that_fails_stops_the_study_and_no_trial(
     store.report(trial, 0.5, 1)
     store.finish(trial, TrialState.COMPLETE, {}, 0.5)
     assert store.trials()[0].state == TrialState.COMPLETE
+
+
+def test_a_block_that_only_half_fits_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path)
+    journal.append_logs([{"a": 1}])
+    whole = (tmp_path / "journal.log").read_bytes()
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"), journal.together():
+        journal.append_logs([{"b": 2}, {"c": 3}])
+    assert (tmp_path / "journal.log").read_bytes() == whole
+    with pytest.raises(OSError, match="No space"):
+        Journal(tmp_path).append_logs([{"d": 4}])
+    assert (tmp_path / "journal.log").read_bytes() == whole

@@ -12,7 +12,7 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -184,12 +184,23 @@ class Journal(BaseJournalBackend):
             self._lock.release()
 
     def _write(self, lines: list[str]) -> int:
-        """Append and wait for the disk; where the file ends now."""
-        with self._path.open("ab") as file:
-            file.write(("\n".join(lines) + "\n").encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
-            return file.tell()
+        """Append and wait for the disk, all or nothing; where the file ends now."""
+        content = ("\n".join(lines) + "\n").encode("utf-8")
+        # Without a buffer, whose rest would be written when the file is closed.
+        with self._path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                written = 0
+                while written < len(content):
+                    written += file.write(content[written:])
+                os.fsync(file.fileno())
+            except BaseException:
+                # Half a block would be a history that never was: who goes on from it
+                # would decide otherwise.
+                with suppress(OSError):
+                    file.truncate(before)
+                raise
+            return before + len(content)
 
 
 class _JournalLock:
