@@ -126,6 +126,28 @@ def test_a_signal_put_off_by_a_failed_shield_is_heard_at_the_next() -> None:
     assert done == ["mended", "written"]
 
 
+def test_a_signal_in_a_finalizer_is_not_lost(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            hit()
+            raise AssertionError("never reached")
+
+    done = []
+    hook = sys.unraisablehook
+    with pytest.raises(Interrupted) as caught, listening():
+        thing: Finalized | None = Finalized()
+        del thing  # Python lets nothing out of this
+        done.append("on it went")
+        time.sleep(60)
+        done.append("never")
+    assert done == ["on it went"]
+    assert caught.value.signum == signal.SIGINT
+    assert sys.unraisablehook is hook
+    assert capfd.readouterr().err == ""
+
+
 def test_a_shield_without_a_signal_does_nothing() -> None:
     with listening():
         with shield(), shield():

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 __all__ = ["Interrupted", "is_command", "leave", "listening", "shield"]
 
+_AGAIN_SECONDS = 0.01
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -115,9 +116,23 @@ def listening() -> Iterator[None]:
         if signal.getsignal(each) != signal.SIG_IGN:
             before[each] = signal.signal(each, _hear)
     _State.depth, _State.pending, _State.heard = 0, None, False
+    hook = sys.unraisablehook
+
+    def not_lost(unraisable: sys.UnraisableHookArgs) -> None:
+        error = unraisable.exc_value
+        if isinstance(error, Interrupted):
+            # It came up in a finalizer, which Python lets nothing out of: once more.
+            _State.heard = False
+            again = (os.getpid(), error.signum)
+            threading.Timer(_AGAIN_SECONDS, os.kill, again).start()
+        else:
+            hook(unraisable)
+
+    sys.unraisablehook = not_lost
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         # After a second signal the first is still put off: nobody is to hear it later.
         _State.pending = None
         for signum, handler in before.items():
