@@ -118,7 +118,8 @@ def test_a_report_that_cannot_be_written_is_one_line(
     monkeypatch.setattr(os, "fsync", full)
     assert main([str(folder)]) == 2
     told = capsys.readouterr().err
-    assert told == "error: cannot be written (No space left on device)\n"
+    why = "cannot be written (No space left on device); name another folder with -o"
+    assert told == f"error: {folder}: {why}\n"
 
 
 def test_the_commands_words_fit_any_terminal(tmp_path: Path) -> None:

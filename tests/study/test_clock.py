@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 import tunekit
-from tunekit import LogUniform
+from tunekit import LogUniform, tune
 from tunekit.config import Config
 
 DAY = 86400.0
@@ -67,7 +67,7 @@ def test_the_same_for_a_training_loop(
             time.sleep(0.01)
             yield params["lr"] / (epoch + 1)
 
-    result = tunekit.tune(
+    result = tune(
         make,
         {"lr": LogUniform(1e-3, 1.0)},
         max_epochs=5,

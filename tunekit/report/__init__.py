@@ -21,13 +21,14 @@ from tunekit.report.numbers import build
 __all__ = ["build", "render", "renew", "write"]
 
 
-def write(folder: Path) -> dict[str, Any]:
-    """Write ``report.json`` and ``report.html`` into a study folder.
+def write(folder: Path, into: Path | None = None) -> dict[str, Any]:
+    """Write ``report.json`` and ``report.html`` of a study.
 
     Each file is replaced whole: a reader sees the old one or the new one.
 
     Args:
         folder: A study folder, finished or not.
+        into: Where they are written; into the study's folder when None.
 
     Returns:
         What ``report.json`` holds.
@@ -38,7 +39,7 @@ def write(folder: Path) -> dict[str, Any]:
         OSError: The files cannot be written.
     """
     report = build(folder)
-    _write(folder, _files(report))
+    _write(into or folder, _files(report))
     return report
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunekit.config import Parser, answer
-from tunekit.errors import one_line
+from tunekit.errors import DataError, one_line
 from tunekit.interrupt import leave
 from tunekit.report import write
 
@@ -26,12 +26,26 @@ def _report(arguments: Sequence[str] | None) -> None:
         description="Make report.json and report.html of a study again.",
     )
     parser.add_argument("folder", type=Path, help="the study's folder, OUT/NAME")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="where to write both files (default: the study's folder)",
+    )
     # A folder's name may hold what the terminal's encoding cannot show.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    folder: Path = parser.read(arguments).folder
-    report = write(folder)
-    made = f"{folder / 'report.html'} and report.json"
+    options = parser.read(arguments)
+    into: Path = options.output or options.folder
+    try:
+        report = write(options.folder, into)
+    except OSError as error:
+        raise DataError(
+            f"{into}: cannot be written ({error.strerror or error}); "
+            "name another folder with -o"
+        ) from None
+    made = f"{into / 'report.html'} and report.json"
     print(one_line(f"{made}: {report['trials']['total']} trials"))
 
 

@@ -66,6 +66,11 @@ def create(
         if exists(folder):  # another command has just made it
             return check_same(folder, settings, described)
         found = [path.name for path in folder.iterdir()] if folder.exists() else []
+        if "journal.log" in found:
+            raise ConfigError(
+                f"{folder} holds the trials of a study, but no study.toml; restore "
+                "that from a copy, or choose another --name"
+            )
         # A study whose making was cut short is made again; all else is not ours.
         leftovers = {split.name, *(path.name for path in wanted)}
         foreign = sorted(name for name in found if name not in leftovers)

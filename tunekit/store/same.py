@@ -42,7 +42,11 @@ def settings_of(folder: Path) -> dict[str, Any]:
             f"{folder} must be a study folder, got no study.toml"
         ) from None
     except (OSError, ValueError) as error:
-        raise ResumeError(f"{path} must be readable TOML, got: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise ResumeError(
+            f"{path} must be readable TOML, got: {why}; restore it from a copy",
+            other_name(folder),
+        ) from None
 
 
 def check_same(
@@ -61,7 +65,9 @@ def check_same(
             raise ValueError
     except (OSError, ValueError):
         raise ResumeError(
-            f"{folder / 'split.json'} must be readable JSON", other_name(folder)
+            f"{folder / 'split.json'} must be readable JSON, and is not; restore it "
+            "from a copy",
+            other_name(folder),
         ) from None
     if data.get("fingerprint") != described["fingerprint"]:
         differs = f"other data ({data.get('source')}, now {described['source']})"

@@ -48,12 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TunekitError as error:
         return _fail(error, 2)
     except OSError as error:
+        what = "files" if config is None else str(config.folder)
         where = f" ({error.filename})" if error.filename else ""
         why = error.strerror or str(error)
         return _fail(
             StoppedError(
-                f"files must be readable and writable, got: {why}{where}; mend that "
-                "and run the same command again, what was recorded is kept"
+                f"{what} must be readable and writable, got: {why}{where}; make room "
+                "or mend that and run the same command again: what was recorded is kept"
             ),
             3,
         )

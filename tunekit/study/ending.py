@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from tunekit.errors import DataError
+from tunekit.errors import DataError, StoppedError
 
 if TYPE_CHECKING:
+    import optuna
     from optuna.trial import FrozenTrial
 
-__all__ = ["alone", "unjudged"]
+__all__ = ["alone", "read_only", "unjudged"]
 
 _POLL_SECONDS = 0.1
+_ENDS = ("n_trials", "budget_epochs", "timeout", "final_seeds", "stop_when_flat")
+"""Settings that decide when a study has ended."""
 
 
 @contextmanager
@@ -69,3 +72,39 @@ def unjudged(folder: Path, best: FrozenTrial | None) -> str:
         return f"{FOLDER}/ is damaged"
     info = {"trial": final["number"], **final["model"]}
     return "" if described.get("info") == info else f"{FOLDER}/ is of another trial"
+
+
+def read_only(
+    folder: Path, settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], optuna.Study]:
+    """The report and the study of a folder that cannot be written, if it has ended.
+
+    Args:
+        folder: The study's; it is the very one that is asked for.
+        settings: Those that are asked for.
+
+    Raises:
+        StoppedError: If there is anything left to do.
+    """
+    from optuna.trial import TrialState
+
+    from tunekit.budget import best_of
+    from tunekit.report import build
+    from tunekit.report.reading import open_study
+    from tunekit.store import settings_of
+
+    before, study = settings_of(folder), open_study(folder)
+    trials = study.get_trials(deepcopy=False)
+    running = any(trial.state == TrialState.RUNNING for trial in trials)
+    if any(before.get(name) != settings.get(name) for name in _ENDS):
+        left = "another budget needs that"
+    elif running or not study.user_attrs.get("finished"):
+        left = "the study has not ended"
+    else:
+        left = unjudged(folder, best_of(trials))
+    if left:
+        raise StoppedError(
+            f"{folder} must be writable, and is read-only ({left}); mend that, or copy "
+            "the folder and name its new place with --out"
+        )
+    return build(folder), study

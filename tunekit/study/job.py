@@ -15,11 +15,12 @@ from tunekit.config import Config
 from tunekit.errors import StoppedError
 from tunekit.interrupt import Interrupted, listening, shield
 from tunekit.study.clock import Clock
-from tunekit.study.ending import alone, unjudged
+from tunekit.study.ending import alone, read_only, unjudged
 from tunekit.study.result import Result
 from tunekit.study.search import search, why_no_winner
 
 if TYPE_CHECKING:
+    import optuna
     from rich.console import Console
 
     from tunekit.store import Store
@@ -108,6 +109,10 @@ class Job:
         described = self.setup.table.describe()
         before: dict[str, Any] | None = None
         searched = False
+        if Store.exists(folder) and not os.access(folder, os.W_OK):
+            check_same(folder, settings, described)
+            self._report, study = read_only(folder, settings)
+            return self._show(self._report, study)
         if Store.exists(folder):
             before = settings_of(folder)
             if self.config.extend:
@@ -256,18 +261,22 @@ class Job:
     def _finished(self, store: Store) -> Result:
         """The closing table, and everything as Python objects."""
         from tunekit import report
-        from tunekit.closing import show_result, trials_frame
-        from tunekit.tally import as_one
 
-        folder = self.config.folder
         found = self._report
         if found is None:
             # A process killed at the very end may have left all but the report.
-            found, again = report.renew(folder)
+            found, again = report.renew(self.config.folder)
             if again:
                 self.plan.say("  the report is missing or damaged: made again")
+        return self._show(found, store.study)
+
+    def _show(self, found: dict[str, Any], study: optuna.Study) -> Result:
+        from tunekit.closing import show_result, trials_frame
+        from tunekit.tally import as_one
+
         show_result(self.console, self.config, found)
-        return Result(folder, found, store.study, trials_frame(as_one(store.trials())))
+        trials = as_one(study.get_trials(deepcopy=False))
+        return Result(self.config.folder, found, study, trials_frame(trials))
 
 
 def _versions() -> dict[str, str]:

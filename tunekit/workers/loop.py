@@ -169,8 +169,10 @@ class _Search:
 
     def paused(self, run: Run, state: State | None) -> None:
         """Keep a trial that may be promoted later."""
-        attempt = self._open.pop(run.key)
+        # Until it is written, it is among those whose curves are closed at the end.
+        attempt = self._open[run.key]
         self._store.pause(attempt.trial, state)
+        del self._open[run.key]
         self._look_for_surplus = True
         if state is None:
             self._kept[run.key] = attempt.curve
@@ -186,7 +188,7 @@ class _Search:
         if run.max_seconds is not None and self._open[run.key].late:
             self.fail(run, TookLongerError(run.max_seconds))
             return
-        attempt = self._open.pop(run.key)
+        attempt = self._open[run.key]
         epochs = len(fitted.curve)
         state, stopped = TrialState.COMPLETE, ""
         if fitted.diverged:
@@ -205,6 +207,7 @@ class _Search:
         self._store.finish(attempt.trial, state, attributes, loss if complete else None)
         if fitted.weights:
             self._store.keep_weights(attempt.trial.number, fitted.weights)
+        del self._open[run.key]
         if attempt.curves is not None:
             attempt.curves.close(loss, score, ok=True)
         self._on_end(self._store.tally()[attempt.trial.number])
