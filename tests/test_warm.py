@@ -214,6 +214,8 @@ def test_what_is_no_earlier_study_is_refused(
 def test_a_damaged_study_is_refused(old: Path, tmp_path: Path) -> None:
     shutil.copytree(old, tmp_path / "bad")
     (tmp_path / "bad" / "journal.log").write_text("no journal\n")
+    assert earlier(tmp_path / "bad") == earlier(old)  # by its copy
+    (tmp_path / "bad" / "journal.copy").unlink()
     with pytest.raises(ConfigError, match="must be a readable study"):
         earlier(tmp_path / "bad")
 

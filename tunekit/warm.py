@@ -21,10 +21,10 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
 
 from tunekit.errors import ConfigError, one_line
+from tunekit.reading import Reading
 from tunekit.sampler.cube import Cube
 from tunekit.space import Space
 from tunekit.tally import as_one
@@ -185,11 +185,11 @@ def _study(source: Any) -> optuna.Study:
             f"warm-start must be a study folder such as runs/NAME, got {folder}"
         )
     try:
-        storage = JournalStorage(JournalFileBackend(str(journal)))
+        storage = JournalStorage(Reading(folder))
         names = optuna.get_all_study_names(storage)
         name = folder.name if folder.name in names else names[0]
         return optuna.load_study(study_name=name, storage=storage)
-    # Optuna has no error of its own for a damaged journal: any may come.
+    # Optuna has no error of its own for logs that do not fit one another: any may come.
     except Exception as error:
         why = one_line(str(error))[:80]
         raise ConfigError(

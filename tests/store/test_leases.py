@@ -177,7 +177,7 @@ def test_a_lock_dies_with_its_process(folder: Path, lock: str) -> None:
         store = Store(folder)
         lock = store._leases.asking
         if {lock!r} == "journal.lock":
-            lock = store._storage._backend._lock._lock
+            lock = store._storage._backend._lock
         assert Path(lock.lock_file) == folder / {lock!r}
         lock.acquire()
         print("locked", flush=True)

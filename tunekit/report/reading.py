@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import tomllib
 from pathlib import Path
@@ -71,10 +70,11 @@ def open_study(folder: Path) -> optuna.Study:
         raise _no_study(folder, path.name)
     import optuna
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+
+    from tunekit.reading import Reading
 
     try:
-        storage = JournalStorage(JournalFileBackend(str(path)))
+        storage = JournalStorage(Reading(folder))
         names = optuna.get_all_study_names(storage)
         if not names:
             raise _no_study(folder, "a study in journal.log")
@@ -82,21 +82,19 @@ def open_study(folder: Path) -> optuna.Study:
         return optuna.load_study(study_name=name, storage=storage)
     except ConfigError:
         raise
-    # Optuna has no error of its own for a damaged journal: any may come.
+    # Optuna has no error of its own for logs that do not fit one another: any may come.
     except Exception as error:
         raise unreadable(path, error) from None
 
 
 def order(folder: Path) -> list[int]:
     """For each recorded epoch, in the order of the work, the id of its trial."""
-    order = []
-    with (folder / "journal.log").open(encoding="utf-8") as journal:
-        for line in journal:
-            if '"intermediate_value"' in line:
-                # Of a last line that was cut off, Optuna's reader knows nothing either.
-                with contextlib.suppress(ValueError, KeyError):
-                    order.append(int(json.loads(line)["trial_id"]))
-    return order
+    from tunekit.lines import opened
+    from tunekit.reading import look
+
+    lines = look(folder).lines.splitlines(keepends=True)
+    logs = (opened(line) for line in lines if b'"intermediate_value"' in line)
+    return [log["trial_id"] for log in logs if log and "intermediate_value" in log]
 
 
 def unreadable(path: Path, why: object, mend: str = _RESTORE) -> DataError:

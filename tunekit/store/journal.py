@@ -1,9 +1,13 @@
 """The journal of trials: opened under a lock that dies with its process, and mended.
 
-The file is Optuna's: one JSON line a log, and any JournalFileBackend reads it. What is
-written in a ``together`` block waits in memory and reaches the file as one write:
+The file is Optuna's: one JSON line a log, and any JournalFileBackend reads it; each
+line carries a checksum (:mod:`tunekit.lines`). What is written in a ``together`` block
+waits in memory and reaches the file as one write:
 
-    lock ── append, read, append, … (memory) ── one write, one fsync ── unlock
+    lock ── append, read, append, … (memory) ── one write, one fsync ── copy ── unlock
+
+The copy lies beside it, and is written without waiting for the disk: it is there for a
+journal that is damaged later (:mod:`tunekit.store.mending`), and may lack its end.
 """
 
 from __future__ import annotations
@@ -22,32 +26,45 @@ import optuna
 from filelock import FileLock
 from optuna.storages.journal import BaseJournalBackend
 
+from tunekit.errors import StoppedError
+from tunekit.lines import CREATES, Operation, creations, opened, sealed
+from tunekit.reading import JOURNAL
+from tunekit.store.mending import copy_on, cut_torn, mend
+
 __all__ = ["Journal", "quiet_optuna"]
 
 _POLL_SECONDS = 0.005
 """Between two looks whether another process has given the lock back."""
-_PIECE = 1 << 20
 
 
 @dataclass
 class _Block:
-    """What is written together: the logs that follow the first ``base`` in the file."""
+    """What is written together: the logs that follow the first ``base`` in the file.
+
+    ``n_trials`` have been made by the end of it.
+    """
 
     base: int
-    lines: list[str] = field(default_factory=list)
+    n_trials: int
+    lines: list[bytes] = field(default_factory=list)
     logs: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Journal(BaseJournalBackend):
-    """Optuna's journal in ``folder/journal.log``, which is made if it is not there."""
+    """Optuna's journal in ``folder/journal.log``, which is made if it is not there.
+
+    Raises:
+        ResumeError: If it is damaged, and a process is at work on the study.
+        StoppedError: If the folder cannot be written.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "journal.log"
-        self._lock = _JournalLock(folder / "journal.lock", self._path)
-        if not self._path.exists():
-            self._path.open("ab").close()
+        mend(folder)
+        self._folder, self._path = folder, folder / JOURNAL
+        self._lock = FileLock(folder / "journal.lock")
         self._file = self._path.stat().st_ino
-        self._place = 0, 0  # so many logs fill so many bytes: a place to read on from
+        # So many logs fill so many bytes and make so many trials: to read on from.
+        self._place = 0, 0, 0
         # Opening a block and appending take first this, then the lock of the file;
         # whoever has the file for a block wants this only for a moment.
         self._threads = threading.RLock()
@@ -84,9 +101,9 @@ class Journal(BaseJournalBackend):
         with self._threads:
             self.check()
             if not self._depth:
-                self._lock.acquire()
+                self._acquire()
                 try:
-                    self._block = _Block(self._count())
+                    self._block = _Block(*self._count())
                 except BaseException:
                     self._lock.release()
                     raise
@@ -103,15 +120,18 @@ class Journal(BaseJournalBackend):
         """Write down, at once or at the end of the block."""
         with self._threads:
             self.check()
-            lines = [json.dumps(log, separators=(",", ":")) for log in logs]
-            if self._block is not None:
-                self._block.lines += lines
+            block = self._block
+            if block is not None:
+                block.n_trials = _numbered(logs, block.n_trials)
+                lines = [sealed(log) for log in logs]
+                block.lines += lines
                 # As they will be read: enumerations are numbers, keys are text.
-                self._block.logs += map(json.loads, lines)
+                block.logs += map(json.loads, lines)
                 return
-            self._lock.acquire()
+            self._acquire()
             try:
-                self._write(lines)
+                _numbered(logs, self._count()[1])
+                self._write([sealed(log) for log in logs])
             finally:
                 self._lock.release()
 
@@ -134,9 +154,9 @@ class Journal(BaseJournalBackend):
         yield from block.logs[max(0, log_number_from - block.base) :]
 
     def _in_file(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        number, offset = self._place
+        number, offset, n_trials = self._place
         if log_number_from < number:
-            number = offset = 0
+            number = offset = n_trials = 0
         if self._path.stat().st_size <= offset:
             return
         with self._path.open("rb") as file:
@@ -150,20 +170,28 @@ class Journal(BaseJournalBackend):
                 if offset > end or not line.endswith(b"\n"):
                     return  # somebody is still writing it
                 wanted = number >= log_number_from
-                log = json.loads(line) if wanted else {}
+                log = opened(line) if wanted else {}
+                if log is None:
+                    raise StoppedError(
+                        f"{self._path} must stay as it is written, got a damaged line; "
+                        "run the same command again: that mends it"
+                    )
                 number += 1
-                self._place = number, offset
+                n_trials += line.startswith(CREATES)
+                self._place = number, offset, n_trials
                 if wanted:
                     yield log
 
-    def _count(self) -> int:
-        """How many logs the file holds; the lock is ours, thus every line is whole."""
-        number, offset = self._place
+    def _count(self) -> tuple[int, int]:
+        """How many logs the file holds, and how many of them make a trial.
+
+        The lock is ours, thus every line is whole.
+        """
+        number, offset, n_trials = self._place
         with self._path.open("rb") as file:
             file.seek(offset)
-            while piece := file.read(_PIECE):
-                number += piece.count(b"\n")
-        return number
+            rest = file.read()
+        return number + rest.count(b"\n"), n_trials + creations(rest)
 
     def _end(self) -> None:
         """Write the block, and give the file to others."""
@@ -172,7 +200,7 @@ class Journal(BaseJournalBackend):
         try:
             if block.lines:
                 end = self._write(block.lines)
-                self._place = block.base + len(block.lines), end
+                self._place = block.base + len(block.lines), end, block.n_trials
             self._block = None
         except BaseException as error:
             # How much of it the file has got is not known. The block stays, so that
@@ -183,9 +211,9 @@ class Journal(BaseJournalBackend):
         finally:
             self._lock.release()
 
-    def _write(self, lines: list[str]) -> int:
+    def _write(self, lines: list[bytes]) -> int:
         """Append and wait for the disk, all or nothing; where the file ends now."""
-        content = ("\n".join(lines) + "\n").encode("utf-8")
+        content = b"".join(lines)
         # Without a buffer, whose rest would be written when the file is closed.
         with self._path.open("ab", buffering=0) as file:
             before = file.tell()
@@ -200,42 +228,45 @@ class Journal(BaseJournalBackend):
                 with suppress(OSError):
                     file.truncate(before)
                 raise
-            return before + len(content)
+        # What is written is written: without the copy, too.
+        with suppress(OSError):
+            copy_on(self._folder)
+        return before + len(content)
 
+    def _acquire(self) -> None:
+        """Wait for the lock; the journal is whole then, and still the one we opened.
 
-class _JournalLock:
-    """An operating-system lock for the journal: it dies with its process.
+        Optuna's own locks are files that outlive a killed process for half a minute;
+        this one dies with its process.
 
-    Optuna's own locks are files that outlive a killed process for half a minute.
-    Whoever gets the lock finds the journal whole: a last line that a full disk or a
-    power failure left unfinished is cut off. Readers pass over such a line, but the
-    next one would be glued on to it, and the journal unreadable from then on.
-    """
-
-    def __init__(self, path: Path, journal: Path) -> None:
-        self._lock, self._journal = FileLock(path), journal
-
-    def acquire(self) -> None:
-        """Wait for the lock, and mend the journal."""
+        Raises:
+            OSError: If another process has written it anew.
+        """
         self._lock.acquire(poll_interval=_POLL_SECONDS)
         try:
-            self._mend()
+            with self._path.open("rb") as file:
+                if os.fstat(file.fileno()).st_ino != self._file:
+                    raise OSError(f"{JOURNAL} was written anew by another process")
+                end = file.seek(0, os.SEEK_END)
+                if end:
+                    file.seek(end - 1)
+                    torn = file.read(1) != b"\n"
+                else:
+                    torn = False
+            if torn:
+                cut_torn(self._folder)
         except BaseException:
             self._lock.release()
             raise
 
-    def release(self) -> None:
-        """Give it back."""
-        self._lock.release()
 
-    def _mend(self) -> None:
-        if not self._journal.exists() or not self._journal.stat().st_size:
-            return
-        with self._journal.open("r+b") as file:
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                file.seek(0)
-                file.truncate(file.read().rfind(b"\n") + 1)
+def _numbered(logs: list[dict[str, Any]], n_trials: int) -> int:
+    """Tell those that make a trial its number; how many trials there are then."""
+    for log in logs:
+        if log["op_code"] == Operation.CREATE_TRIAL:
+            log["trial_id"] = n_trials
+            n_trials += 1
+    return n_trials
 
 
 @contextmanager

@@ -8,7 +8,6 @@ was is kept beside the new one as ``journal-1.log``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,15 @@ from optuna.distributions import (
 
 from tunekit.errors import ResumeError
 from tunekit.files import write_bytes, write_text
+from tunekit.lines import Operation, opened, sealed
+from tunekit.reading import COPY, JOURNAL
 from tunekit.space import Space
 from tunekit.store.leases import Leases
+from tunekit.store.mending import mend
 from tunekit.store.same import in_few_words, other_name, settings_of
 
 __all__ = ["widen"]
 
-_STUDY_ATTRIBUTE, _CREATE_TRIAL, _TRIAL_PARAM = 2, 4, 5
-"""Kinds of logs in Optuna's journal."""
 _STALE = {"flat"}
 """Attributes of a study that say what was found in the narrower space."""
 
@@ -50,6 +50,7 @@ def widen(folder: Path, settings: Mapping[str, Any], space: Space) -> bool:
     if old == new:
         return False
     freed = _freed(folder, old, new, space)
+    mend(folder)
     leases = Leases(folder / "leases")
     with leases.asking:
         try:
@@ -59,13 +60,15 @@ def widen(folder: Path, settings: Mapping[str, Any], space: Space) -> bool:
                         f'the study "{folder.name}" must not be trained while it is '
                         "widened, got a process that does; stop that first"
                     )
-            journal = folder / "journal.log"
+            journal = folder / JOURNAL
             content = journal.read_bytes()
             lines = _rewritten(content, space, freed)
             n = 1
             while (kept := folder / f"journal-{n}.log").exists():
                 n += 1
             write_bytes(kept, content)
+            # Before: a copy of other lines than the journal's would mend it.
+            (folder / COPY).unlink(missing_ok=True)
             write_bytes(journal, lines)
             write_text(folder / "study.toml", tomli_w.dumps(dict(settings)))
         finally:
@@ -125,14 +128,13 @@ def _rewritten(content: bytes, space: Space, freed: Mapping[str, Any]) -> bytes:
     lines: list[bytes] = []
     n_trials = 0
     for line in content.splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            break  # cut off: no reader knows of it
-        log = json.loads(line)
+        log = opened(line)
+        assert log is not None  # it was mended
         operation, more = log["op_code"], []
-        if operation == _TRIAL_PARAM:
+        if operation == Operation.TRIAL_PARAM:
             name = log["param_name"]
             log |= _moved(name, log["param_value_internal"], log["distribution"], wide)
-        elif operation == _CREATE_TRIAL:
+        elif operation == Operation.CREATE_TRIAL:
             if log.get("distributions"):
                 for name, distribution in log["distributions"].items():
                     moved = _moved(name, log["params"][name], distribution, wide)
@@ -144,7 +146,7 @@ def _rewritten(content: bytes, space: Space, freed: Mapping[str, Any]) -> bytes:
             else:
                 more = [
                     {
-                        "op_code": _TRIAL_PARAM,
+                        "op_code": Operation.TRIAL_PARAM,
                         "worker_id": log["worker_id"],
                         "trial_id": n_trials,
                         "param_name": name,
@@ -153,15 +155,14 @@ def _rewritten(content: bytes, space: Space, freed: Mapping[str, Any]) -> bytes:
                     }
                     for name, value in added.items()
                 ]
+            log["trial_id"] = n_trials
             n_trials += 1
         told = log.get("user_attrs") or log.get("user_attr", {})
-        if "params" in told and operation != _STUDY_ATTRIBUTE:
+        if "params" in told and operation != Operation.STUDY_USER_ATTR:
             told["params"] = {**freed, **told["params"]}
-        if operation == _STUDY_ATTRIBUTE:
+        if operation == Operation.STUDY_USER_ATTR:
             _forget(told)
-        for each in (log, *more):
-            text = json.dumps(each, separators=(",", ":"))
-            lines.append(text.encode() + b"\n")
+        lines += [sealed(each) for each in (log, *more)]
     return b"".join(lines)
 
 
