@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import shutil
@@ -15,6 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from tunekit import LogUniform, OneMinusLogUniform, ResumeError, tune
+from tunekit.lines import opened
 from tunekit.report import build
 from tunekit.store import Store
 from tunekit.warm import earlier
@@ -213,6 +215,22 @@ def test_a_wider_space_mends_first(whole: Path, tmp_path: Path) -> None:
     ).study
     assert values(study) == values(search(whole))
     assert by_optuna(out) == values(study)
+
+
+def test_lines_that_do_not_fit_are_refused_in_one_line(folder: Path) -> None:
+    store = Store(folder)
+    trial = store.next_trial(always, suggest)
+    assert trial is not None
+    store.release_all()
+    journal = folder / "journal.log"
+    # As they were before lines had checksums: damage within a text is no damage.
+    lines = [opened(line) for line in journal.read_bytes().splitlines(keepends=True)]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    journal.write_text(text.replace("FloatDistribution", "FloatDistributiom"))
+    (folder / "journal.copy").unlink()
+    with pytest.raises(ResumeError, match="that Optuna can read, got: ") as caught:
+        Store(folder)
+    assert "\n" not in str(caught.value)
 
 
 @posix

@@ -60,9 +60,9 @@ class Journal(BaseJournalBackend):
 
     def __init__(self, folder: Path) -> None:
         mend(folder)
-        self._folder, self._path = folder, folder / JOURNAL
+        self._folder, self.path = folder, folder / JOURNAL
         self._lock = FileLock(folder / "journal.lock")
-        self._file = self._path.stat().st_ino
+        self._file = self.path.stat().st_ino
         # So many logs fill so many bytes and make so many trials: to read on from.
         self._place = 0, 0, 0
         # Opening a block and appending take first this, then the lock of the file;
@@ -157,9 +157,9 @@ class Journal(BaseJournalBackend):
         number, offset, n_trials = self._place
         if log_number_from < number:
             number = offset = n_trials = 0
-        if self._path.stat().st_size <= offset:
+        if self.path.stat().st_size <= offset:
             return
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             found = os.fstat(file.fileno())
             if found.st_ino != self._file:
                 return  # written anew for a wider space: what was told stays
@@ -173,7 +173,7 @@ class Journal(BaseJournalBackend):
                 log = opened(line) if wanted else {}
                 if log is None:
                     raise StoppedError(
-                        f"{self._path} must stay as it is written, got a damaged line; "
+                        f"{self.path} must stay as it is written, got a damaged line; "
                         "run the same command again: that mends it"
                     )
                 number += 1
@@ -188,7 +188,7 @@ class Journal(BaseJournalBackend):
         The lock is ours, thus every line is whole.
         """
         number, offset, n_trials = self._place
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             file.seek(offset)
             rest = file.read()
         return number + rest.count(b"\n"), n_trials + creations(rest)
@@ -215,7 +215,7 @@ class Journal(BaseJournalBackend):
         """Append and wait for the disk, all or nothing; where the file ends now."""
         content = b"".join(lines)
         # Without a buffer, whose rest would be written when the file is closed.
-        with self._path.open("ab", buffering=0) as file:
+        with self.path.open("ab", buffering=0) as file:
             before = file.tell()
             try:
                 written = 0
@@ -244,7 +244,7 @@ class Journal(BaseJournalBackend):
         """
         self._lock.acquire(poll_interval=_POLL_SECONDS)
         try:
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 if os.fstat(file.fileno()).st_ino != self._file:
                     raise OSError(f"{JOURNAL} was written anew by another process")
                 end = file.seek(0, os.SEEK_END)

@@ -8,6 +8,7 @@ from collections.abc import Container
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from tunekit.errors import ResumeError, TunekitError, one_line
 from tunekit.store.journal import Journal
 
 __all__ = ["Storage"]
@@ -18,10 +19,24 @@ class Storage(JournalStorage):
 
     Whenever a trial is asked for, Optuna first lists those that wait in a queue. One
     that has left it never comes back, so that only later ones are looked at.
+
+    Raises:
+        ResumeError: If the journal's lines do not fit one another.
     """
 
     def __init__(self, journal: Journal) -> None:
-        super().__init__(journal)
+        try:
+            super().__init__(journal)
+        except (TunekitError, OSError):
+            raise
+        # Lines without checksums can be damaged so that they are lines still, and
+        # Optuna has no error of its own for that: any may come.
+        except Exception as error:
+            why = one_line(f"{type(error).__name__}: {error}")[:120]
+            raise ResumeError(
+                f"{journal.path} must be a journal that Optuna can read, got: {why}; "
+                "restore it from a copy of the folder"
+            ) from None
         self._begun = 0
 
     def get_all_trials(
