@@ -11,7 +11,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from tunekit.lines import creations, is_whole, opened, sealed
+from tunekit.lines import creations, is_whole, opened, repaired, sealed
 
 LOG = {
     "op_code": 7,
@@ -37,6 +37,27 @@ def test_every_flipped_bit_and_every_cut_is_seen() -> None:
             damaged[at] ^= 1 << bit
             assert opened(bytes(damaged)) is None
         assert opened(line[:at]) is None
+
+
+def test_every_changed_byte_is_put_right() -> None:
+    line = sealed(LOG)
+    draw = random.Random(3)
+    for at in range(len(line) - 1):
+        damaged = bytearray(line)
+        damaged[at] ^= draw.randrange(1, 256)
+        assert repaired(bytes(damaged)) == line
+
+
+def test_what_is_no_line_with_one_byte_changed_stays_damaged() -> None:
+    line = sealed(LOG)
+    draw = random.Random(4)
+    assert repaired(b"") is repaired(b"\n") is repaired(line[:-1]) is None
+    assert repaired(line[1:]) is None
+    for _ in range(2000):
+        damaged = bytearray(line)
+        for at in draw.sample(range(len(line)), draw.randrange(2, 9)):
+            damaged[at] ^= draw.randrange(1, 256)
+        assert repaired(bytes(damaged)) is None
 
 
 def test_a_line_says_its_checksum_last_and_is_json(tmp_path: Path) -> None:

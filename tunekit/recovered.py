@@ -1,10 +1,11 @@
 """What a journal tells, though it was damaged: a pure function of it and its copy.
 
     journal.log         all lines, each with a checksum
-    journal.copy    the same lines, the last ones of which may be missing
+    journal.copy        the same lines, the last ones of which may be missing
 
 A damaged line is taken from the copy. Where the copy is damaged at the same place, or
-there is none, lines are lost: :mod:`tunekit.patched` says what becomes of the rest.
+there is none, a line of which one byte has changed is repaired by its checksum. Others
+are lost; :mod:`tunekit.patched` says what becomes of the rest.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunekit.lines import CREATES, Operation, is_whole, opened, sealed
+from tunekit.lines import CREATES, Operation, is_whole, opened, repaired, sealed
 from tunekit.patched import patched
 
 __all__ = ["Recovered", "recovered"]
@@ -112,6 +113,8 @@ def _merged(journal: bytes, copy: bytes) -> list[bytes | None]:
         for line in _split(content):
             if is_whole(line):
                 found[start] = line
+            elif (once := repaired(line)) is not None:
+                found.setdefault(start, once)
             start += len(line)
     end = 0
     for start in sorted(found):

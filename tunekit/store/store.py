@@ -2,7 +2,8 @@
 
     OUT/NAME/study.toml      every setting, resolved; written last: it marks a study
              split.json      what was read, and the raw row numbers of each part
-             journal.log     Optuna's journal: all trials
+             journal.log     Optuna's journal: all trials, a checksum in each line
+             journal.copy    the same once more, should that be damaged
              leases/         a lock for each running trial, held by who trains it, and
                              who that is
              checkpoints/    states of paused trials, weights of the best ones
