@@ -28,12 +28,14 @@ class Recovered:
         lines: Whole lines, each of which can be read.
         damaged: Whether they are other lines than the journal's.
         torn: Whether the journal only ends within a line, which is left out.
+        stale: Whether it is the copy alone that is damaged.
         again: Numbers of the trials that were put back to an earlier epoch.
     """
 
     lines: bytes
     damaged: bool = False
     torn: bool = False
+    stale: bool = False
     again: Sequence[int] = ()
 
 
@@ -55,8 +57,12 @@ def recovered(journal: bytes, copy: bytes, study: Mapping[str, Any]) -> Recovere
     """
     whole = journal[: journal.rfind(b"\n") + 1]
     # Bytes without any line were not torn: there is no telling what they held.
-    if (whole or not journal) and whole.startswith(copy) and _in_order(whole):
-        return Recovered(whole, torn=whole != journal)
+    if (whole or not journal) and _in_order(whole):
+        torn = whole != journal
+        if whole.startswith(copy):
+            return Recovered(whole, torn=torn)
+        if len(copy) <= len(whole) and not all(map(is_whole, _split(copy))):
+            return Recovered(whole, torn=torn, stale=True)
     entries = _merged(journal, copy)
     if None not in entries:
         lines = b"".join(filter(None, entries))

@@ -267,3 +267,16 @@ def test_a_copy_that_is_behind_is_completed(folder: Path) -> None:
     copy.unlink()
     Store(folder)
     assert copy.read_bytes() == journal.read_bytes()
+
+
+def test_a_copy_that_is_damaged_is_made_anew_in_silence(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Store(folder)
+    copy, journal = folder / "journal.copy", folder / "journal.log"
+    content = journal.read_bytes()
+    copy.write_bytes(bytes(len(content)))
+    Store(folder)
+    assert copy.read_bytes() == journal.read_bytes()
+    assert journal.read_bytes().startswith(content)
+    assert not caplog.messages

@@ -46,6 +46,8 @@ def mend(folder: Path) -> None:
                 if found.torn:
                     cut_torn(folder)
                 with suppress(OSError):
+                    if found.stale:
+                        (folder / COPY).unlink()
                     copy_on(folder)
                 return
         leases = Leases(folder / "leases")
