@@ -110,6 +110,7 @@ def sampler(
     first: Sequence[Mapping[str, Any]] = (),
     distributions: Sequence[Mapping[str, BaseDistribution]] = (),
     rungs: Sequence[int] | None = None,
+    epochs: int | None = None,
 ) -> SeededSampler:
     """The sampler of this name for a study.
 
@@ -123,6 +124,7 @@ def sampler(
             one lacks is drawn.
         distributions: The distributions of those.
         rungs: Epochs at which trials are compared, if they are paused there.
+        epochs: The budget in epochs of all trials, if it has one.
     """
     given, spread = [dict(p) for p in first], [dict(d) for d in distributions]
     if space is not None:
@@ -135,7 +137,8 @@ def sampler(
         given += [space.to_stored(params) for params in points]
         spread += [space.distributions(params) for params in points]
     # One for the whole study: what it remembers spares it work, and no more.
-    model = _coarse_to_fine(seed, space, rungs) if name == "coarse-to-fine" else None
+    ours = name == "coarse-to-fine"
+    model = _coarse_to_fine(seed, space, rungs, epochs) if ours else None
     return SeededSampler(
         (lambda _: model) if model else _maker(name, seed, space),
         seed=seed,
@@ -188,6 +191,7 @@ def chooser(
     max_epochs: int,
     seed: int,
     n_trials: int | None,
+    epochs: int | None = None,
     flat: Remaining | None = None,
 ) -> Callable[[optuna.Study], Chooser]:
     """What decides between new trials and paused ones, given the study.
@@ -200,11 +204,12 @@ def chooser(
         max_epochs: The longest a trial trains.
         seed: The study's seed.
         n_trials: The budget in trials, if it has one.
+        epochs: The budget in epochs of all trials, if it has one.
         flat: What the budget leaves, where the search is to end once it gains nothing.
     """
     if rungs is None and flat is None:
         return lambda study: Straight(max_epochs)
-    model = sampler.model or _coarse_to_fine(seed, space, rungs)
+    model = sampler.model or _coarse_to_fine(seed, space, rungs, epochs)
 
     def decides(study: optuna.Study) -> Chooser:
         if rungs is None:
@@ -219,10 +224,10 @@ def chooser(
 
 
 def _coarse_to_fine(
-    seed: int, space: Space | None, rungs: Sequence[int] | None
+    seed: int, space: Space | None, rungs: Sequence[int] | None, epochs: int | None
 ) -> CoarseToFineSampler:
     known = None if space is None else space.distributions(space.scales)
-    return CoarseToFineSampler(seed=seed, space=known, rungs=rungs)
+    return CoarseToFineSampler(seed=seed, space=known, rungs=rungs, epochs=epochs)
 
 
 def _maker(name: str, study_seed: int, space: Space | None) -> Maker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -299,3 +300,12 @@ def test_constants_are_a_function_of_the_history() -> None:
     assert (constants_of(history(trials[:25])) != constants).any()
     # It is x that matters.
     assert constants[0] < constants[1] - 0.5
+
+
+def test_the_fewer_the_trials_and_the_larger_the_budget_the_more_it_is_doubted() -> (
+    None
+):
+    few, many = believed(paused(8)), believed(paused(40))
+    assert few.doubt == pytest.approx(1.0 + 2**2 / 8)
+    assert many.doubt == pytest.approx(1.0 + 2**2 / 40)
+    assert replace(few, fits=2.0).doubt == pytest.approx(1.3)

@@ -8,6 +8,7 @@ nothing is only a station on the way to one that does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,12 @@ measured, as the root mean square of what was predicted and what came, in units 
 deviation: 3.5 to 8 before 20 trials of 7 or 8 hyperparameters, 2.4 to 3.4 before 40,
 about 1.5 after.
 """
+_FITS_FOR_ALL = 20
+"""Full trainings that a budget must hold to pay for the most doubt.
+
+Whoever can train little cannot learn what the model does not know, and had better use
+what it does.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class Belief:
         region: Where the promising trials are.
         conditions: Which hyperparameters count where.
         rungs: The epochs at which trials are compared, ascending.
+        fits: Full trainings that the budget holds; many where it is not known.
     """
 
     history: History
@@ -55,6 +63,7 @@ class Belief:
     region: Region
     conditions: Conditions
     rungs: tuple[int, ...]
+    fits: float = math.inf
 
     def rates(self, points_MP: Floats, rungs: Sequence[int] | None = None) -> Floats:
         """What new trials at these snapped points are worth an epoch, by rung, (H, M).
@@ -90,7 +99,8 @@ class Belief:
     def doubt(self) -> float:
         """How many times the model's own deviation it should be taken to be off."""
         n_axes, n_trials = self.history.points.shape[1], len(self.history)
-        return 1.0 + min(_MOST_DOUBT, float(n_axes**2) / n_trials)
+        most = _MOST_DOUBT * min(1.0, self.fits / _FITS_FOR_ALL)
+        return 1.0 + min(most, float(n_axes**2) / n_trials)
 
     def _gains(self, mean: Floats, deviation: Floats) -> Floats:
         return expected_improvement(mean, self.doubt * deviation, self.best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ class CoarseToFineSampler(BaseSampler):
             the first trials, of which the very first is then drawn at random.
         rungs: Epochs at which trials are compared, ascending, where trials are paused
             and promoted; they are compared at their end when None.
+        epochs: Epochs that all trials together may train, if that is known.
 
     Example:
         >>> import optuna
@@ -65,11 +67,13 @@ class CoarseToFineSampler(BaseSampler):
         explore: float = 0.02,
         space: Mapping[str, BaseDistribution] | None = None,
         rungs: Sequence[int] | None = None,
+        epochs: int | None = None,
     ) -> None:
         drawn = np.random.default_rng().integers(2**63)
         self._seed = int(drawn) if seed is None else seed
         self.n_startup_trials, self._explore = n_startup_trials, explore
         self._space, self._rungs = space, tuple(rungs) if rungs else None
+        self._epochs = epochs
         # The latest of each: looked up by what they are of, never changed in place, as
         # several threads may ask.
         self._memory: tuple[Any, Memory] | None = None
@@ -152,7 +156,10 @@ class CoarseToFineSampler(BaseSampler):
         latest, view = self._memory, view_of(study)
         if latest is None or latest[0] != view:
             latest = self._memory = view, Memory(study)
-        return latest[1].belief(history, self._rungs or (history.horizon,))
+        belief = latest[1].belief(history, self._rungs or (history.horizon,))
+        if self._epochs is None:
+            return belief
+        return replace(belief, fits=self._epochs / belief.rungs[-1])
 
     def proposal(self, study: optuna.Study, history: History, number: int) -> Proposal:
         """The configuration that is worth most after a history, for a new trial."""

@@ -136,6 +136,7 @@ class Options:
             first=given,
             distributions=distributions,
             rungs=self._rungs,
+            epochs=self.epochs,
         )
 
     def build_chooser(
@@ -150,6 +151,7 @@ class Options:
             max_epochs=self.max_epochs,
             seed=self.seed,
             n_trials=self.n_trials,
+            epochs=self.epochs,
             flat=flat if self.stop_when_flat else None,
         )
 

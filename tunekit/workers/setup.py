@@ -99,6 +99,7 @@ class Setup:
             "seed": config.seed,
             "n_trials": config.n_trials,
             "rungs": rungs,
+            "epochs": config.epochs,
         }
         first = [self._fits(params) for params in recorded(config.folder)]
         proposes = sampler(
