@@ -14,7 +14,8 @@ import pytest
 from tunekit import Config, run
 
 ENGINES = ("lightning", "vectorized")
-CLOCKS = {"seconds", "datetime_start", "datetime_complete", "worker_id"}
+CLOCKS = {"seconds", "datetime_start", "datetime_complete", "worker_id", "crc32"}
+"""What differs with the clock: values, and the checksum over them."""
 
 
 @pytest.fixture(scope="module")

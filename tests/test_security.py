@@ -31,6 +31,7 @@ from tunekit import LogUniform, report, tune
 from tunekit.budget import Budget
 from tunekit.data import load, read_table
 from tunekit.errors import DataError, TunekitError
+from tunekit.lines import sealed
 from tunekit.predict import Predictor
 from tunekit.workers import work
 
@@ -125,12 +126,13 @@ def test_poisoned_attributes_of_trials_are_not_run(
         if json.loads(line)["op_code"] == 4:  # a trial is made
             attribute = {"op_code": 9, "worker_id": "x", "trial_id": trials}
             lines += [
-                json.dumps({**attribute, "system_attr": {key: value}})
+                sealed({**attribute, "system_attr": {key: value}}).decode().rstrip()
                 for key, value in hidden.items()
             ]
             trials += 1
     assert trials == 11
     journal.write_text("\n".join(lines) + "\n", "utf-8")
+    journal.with_name("journal.copy").unlink()
     result = tuned(tmp_path, 14, sampler=sampler)
     assert len(result.trials) == 14
     assert hidden.items() <= result.study.trials[0].system_attrs.items()

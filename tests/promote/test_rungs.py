@@ -106,7 +106,11 @@ def test_the_last_epochs_go_to_the_earlier_trials_and_stop_the_others(
     # Between the rungs 3 and 9; it goes on from there.
     assert len(trial.intermediate_values) == trial.user_attrs["to_epoch"] == 5
     assert trial.user_attrs["stopped"] == "paused"
-    assert states(folder) == ["trial-00000-epoch-005.safetensors"]
+    # Where it stands, and the rung before, should that be damaged.
+    assert states(folder) == [
+        "trial-00000-epoch-003.safetensors",
+        "trial-00000-epoch-005.safetensors",
+    ]
 
 
 def test_one_that_is_over_at_its_rung_ends_there(tmp_path: Path) -> None:
