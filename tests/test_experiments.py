@@ -37,6 +37,7 @@ def test_there_are_experiments() -> None:
     assert [folder.name for folder in FOLDERS] == [
         "01-many-trials-as-one-network",
         "02-search-per-epoch",
+        "03-nothing-is-lost",
     ]
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import stat
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,20 @@ __all__ = [
     "UNFINISHED",
     "allow_many",
     "read_sealed",
+    "read_toml",
+    "unsealed",
     "write_bytes",
     "write_json",
     "write_sealed",
     "write_text",
+    "write_toml",
 ]
 
 UNFINISHED = ".tunekit-"
 """How the names of files begin whose writing was cut short."""
 
 _SEAL = "checksum"
+_TOML_SEAL = "# sha256 of what follows: "
 _MANY = 8192
 """Files open at once: two for each open trial, and some for the rest."""
 
@@ -89,6 +94,66 @@ def read_sealed(text: str) -> dict[str, Any]:
     if seal is None or seal != _checksum(found):
         raise ValueError("it does not fit its checksum")
     return dict(found)
+
+
+def unsealed(found: Any) -> dict[str, Any]:
+    """What was written, without its checksum, if it has one, and that is right.
+
+    Args:
+        found: As it was read; without a checksum, an earlier version wrote it.
+
+    Raises:
+        ValueError: If it is no table, or damaged.
+
+    Example:
+        >>> unsealed({"a": 1, "checksum": "0"})
+        Traceback (most recent call last):
+        ...
+        ValueError: it does not fit its checksum
+    """
+    if not isinstance(found, dict):
+        raise ValueError("not a table")
+    rest = {name: value for name, value in found.items() if name != _SEAL}
+    if found.get(_SEAL, _checksum(rest)) != _checksum(rest):
+        raise ValueError("it does not fit its checksum")
+    return rest
+
+
+def write_toml(path: Path, value: Mapping[str, Any]) -> None:
+    """Write TOML below a comment with its checksum, whole or not at all."""
+    import tomli_w
+
+    text = tomli_w.dumps(value)
+    write_text(path, f"{_TOML_SEAL}{_digest(text)}\n{text}")
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    r"""What :func:`write_toml` wrote, if nothing of it has changed since.
+
+    Args:
+        text: The content of the file; without that comment, it is read as it is.
+
+    Raises:
+        ValueError: If it is damaged.
+
+    Example:
+        >>> read_toml("n_trials = 30")
+        {'n_trials': 30}
+        >>> read_toml("# sha256 of what follows: 0\nn_trials = 30")
+        Traceback (most recent call last):
+        ...
+        ValueError: it does not fit its checksum; if you edited it, delete line 1
+    """
+    first, _, rest = text.partition("\n")
+    if first.startswith(_TOML_SEAL) and first[len(_TOML_SEAL) :] != _digest(rest):
+        raise ValueError(
+            "it does not fit its checksum; if you edited it, delete line 1"
+        )
+    return tomllib.loads(text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _checksum(value: Mapping[str, Any]) -> str:

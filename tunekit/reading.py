@@ -6,7 +6,6 @@ A damaged one is read as :mod:`tunekit.recovered` says; the folder stays as it i
 from __future__ import annotations
 
 import logging
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 from optuna.study import StudyDirection
 
+from tunekit.files import read_toml
 from tunekit.lines import creations, opened
 from tunekit.recovered import Recovered, recovered
 
@@ -78,7 +78,7 @@ def look(folder: Path) -> Recovered:
 def _about(folder: Path) -> Mapping[str, Any]:
     """What the first line of a journal says, by what else the folder holds."""
     try:
-        settings = tomllib.loads((folder / "study.toml").read_text("utf-8"))
+        settings = read_toml((folder / "study.toml").read_text("utf-8"))
     except (OSError, ValueError):
         settings = {}
     maximize = settings.get("direction") == "maximize"

@@ -12,7 +12,7 @@ import optuna
 import pytest
 
 from tunekit.errors import ConfigError, ResumeError
-from tunekit.files import UNFINISHED
+from tunekit.files import UNFINISHED, unsealed, write_text
 from tunekit.store import Store, settings_of
 from tunekit.store import folder as folder_module
 
@@ -28,7 +28,7 @@ def test_a_folder_is_made_and_opened(folder: Path) -> None:
         "study.toml",
         "tb",
     ]
-    assert json.loads((folder / "split.json").read_text()) == DATA
+    assert unsealed(json.loads((folder / "split.json").read_text())) == DATA
     store = Store(folder)
     assert store.settings == settings_of(folder) == settings()
     assert store.study.study_name == "s"
@@ -116,16 +116,18 @@ def test_unwritable_places_are_one_line_and_nothing_is_left(
 def test_a_full_disk_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
-    real = folder_module.write_text
+    real = write_text
 
     def full(path: Path, *arguments: Any) -> None:
         if path.name == file:
             raise OSError(28, "No space left on device")
         real(path, *arguments)
 
-    monkeypatch.setattr(folder_module, "write_text", full)
     monkeypatch.setattr(
-        folder_module, "write_json", lambda path, value: full(path, json.dumps(value))
+        folder_module, "write_toml", lambda path, value: full(path, str(value))
+    )
+    monkeypatch.setattr(
+        folder_module, "write_sealed", lambda path, value: full(path, json.dumps(value))
     )
     with pytest.raises(ConfigError, match="No space left on device"):
         Store.create(tmp_path / "a" / "b" / "s", settings(), DATA)

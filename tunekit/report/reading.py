@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunekit.errors import ConfigError, DataError
-from tunekit.files import read_sealed
+from tunekit.files import read_sealed, read_toml, unsealed
 
 if TYPE_CHECKING:
     import optuna
@@ -29,16 +28,15 @@ def read(folder: Path, name: str) -> dict[str, Any]:
     path = folder / name
     try:
         text = path.read_text(encoding="utf-8")
-        found: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-        if not isinstance(found, dict):
-            raise ValueError("not a table")
+        if path.suffix == ".toml":
+            return read_toml(text)
+        return unsealed(json.loads(text))
     except (FileNotFoundError, NotADirectoryError):
         raise _no_study(folder, name) from None
     except OSError as error:
         raise unreadable(path, error.strerror or error) from None
     except ValueError as error:
         raise unreadable(path, error) from None
-    return found
 
 
 def read_final(folder: Path) -> dict[str, Any] | None:

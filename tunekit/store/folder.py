@@ -8,10 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from tunekit.errors import ConfigError, StoppedError, one_line
-from tunekit.files import UNFINISHED, write_json, write_text
+from tunekit.files import UNFINISHED, write_sealed, write_toml
 from tunekit.store.same import check_same
 
 __all__ = ["check_place", "create", "exists", "writing"]
@@ -84,8 +82,8 @@ def create(
         missing += [path for path in ours if not path.exists()]
         for path in wanted:
             path.mkdir(parents=True, exist_ok=True)
-        write_json(split, described)
-        write_text(folder / "study.toml", tomli_w.dumps(settings))
+        write_sealed(split, described)
+        write_toml(folder / "study.toml", settings)
     except OSError as error:
         for path in missing:
             with suppress(OSError):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tunekit.errors import ResumeError
+from tunekit.files import read_toml, unsealed
 
 __all__ = ["DEFINING", "check_same", "in_few_words", "other_name", "settings_of"]
 
@@ -36,7 +36,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
     """
     path = folder / "study.toml"
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return read_toml(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ResumeError(
             f"{folder} must be a study folder, got no study.toml"
@@ -60,13 +60,11 @@ def check_same(
     before = settings_of(folder)
     differs = ""
     try:
-        data = json.loads((folder / "split.json").read_text("utf-8"))
-        if not isinstance(data, dict):
-            raise ValueError
+        data = unsealed(json.loads((folder / "split.json").read_text("utf-8")))
     except (OSError, ValueError):
         raise ResumeError(
-            f"{folder / 'split.json'} must be readable JSON, and is not; restore it "
-            "from a copy",
+            f"{folder / 'split.json'} must be as it was written, and is damaged; "
+            "restore it from a copy",
             other_name(folder),
         ) from None
     if data.get("fingerprint") != described["fingerprint"]:

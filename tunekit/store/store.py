@@ -24,12 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import tomli_w
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tunekit.choosers import Straight
-from tunekit.files import write_text
+from tunekit.files import write_toml
 from tunekit.paused import chain_of, reached
 from tunekit.rungs import Begin, Chooser, Promote
 from tunekit.store.checkpoints import Checkpoints
@@ -128,7 +127,7 @@ class Store(Leased):
     def extend(self, settings: Mapping[str, Any]) -> None:
         """Record settings that may change between runs, such as a larger budget."""
         self.settings = dict(settings)
-        write_text(self.folder / "study.toml", tomli_w.dumps(self.settings))
+        write_toml(self.folder / "study.toml", self.settings)
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, in order of number."""

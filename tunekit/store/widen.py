@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tomli_w
 from optuna.distributions import (
     BaseDistribution,
     distribution_to_json,
@@ -20,7 +19,7 @@ from optuna.distributions import (
 )
 
 from tunekit.errors import ResumeError
-from tunekit.files import write_bytes, write_text
+from tunekit.files import write_bytes, write_toml
 from tunekit.lines import Operation, opened, sealed
 from tunekit.reading import COPY, JOURNAL
 from tunekit.space import Space
@@ -70,7 +69,7 @@ def widen(folder: Path, settings: Mapping[str, Any], space: Space) -> bool:
             # Before: a copy of other lines than the journal's would mend it.
             (folder / COPY).unlink(missing_ok=True)
             write_bytes(journal, lines)
-            write_text(folder / "study.toml", tomli_w.dumps(dict(settings)))
+            write_toml(folder / "study.toml", dict(settings))
         finally:
             leases.release_all()
     return True
