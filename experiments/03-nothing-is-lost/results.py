@@ -101,8 +101,9 @@ def _verdict(report: Report) -> str:
         stopped = sum(case["full"] == 3 for case in cases)
         same = sum(case["same values"] for case in cases)
         lines.append(
-            f"- **Full disk**: {stopped} of {len(cases)} stopped with 3; with room, "
-            f"{same} of {len(cases)} finished with the same values."
+            f"- **Full disk**: {stopped} of {len(cases)} stopped with 3, the others "
+            f"before anything was begun; with room, {same} of {len(cases)} finished "
+            "with the same values."
         )
     if "poison" in report:
         found = Counter(case["outcome"] for case in report["poison"]["cases"])
@@ -118,7 +119,9 @@ def _verdict(report: Report) -> str:
         kept = "kept" if more["cpu"]["median"] <= _AIM else "missed"
         lines.append(
             f"- **Cost**: {cpu:+.1f} % of CPU time (aim, at most {100 * _AIM:.0f} %: "
-            f"{kept}), {wall:+.1f} % of wall time."
+            f"{kept}), {wall:+.1f} % of wall time; counted inside one run, "
+            f"{100 * report['overhead']['inside']['cpu']:.1f} % and "
+            f"{100 * report['overhead']['inside']['wall']:.1f} %."
         )
     return "\n".join(lines) or record.NOTHING
 

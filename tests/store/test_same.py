@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from tunekit.errors import ResumeError
 from tunekit.files import unsealed
-from tunekit.store import DEFINING, check_same
+from tunekit.store import DEFINING, check_same, settings_of
 
 from .conftest import DATA, settings
 
@@ -118,3 +119,28 @@ def test_no_flip_in_split_json_is_taken_for_what_was_read(folder: Path) -> None:
             else:
                 # The checksum's own name: there is none then, as in earlier versions.
                 assert {**found, **DATA} == found
+
+
+def test_no_flip_in_study_toml_is_taken_for_a_setting(folder: Path) -> None:
+    path = folder / "study.toml"
+    was, wanted = path.read_bytes(), settings_of(folder)
+    for at in range(len(was)):
+        for bit in (0, 1, 4, 7):
+            content = bytearray(was)
+            content[at] ^= 1 << bit
+            path.write_bytes(content)
+            with suppress(ResumeError):
+                assert settings_of(folder) == wanted, at
+    path.write_bytes(was[was.index(b"\n") + 1 :])  # as an earlier version wrote it
+    assert settings_of(folder) == wanted
+
+
+def test_who_edits_study_toml_is_told_how(folder: Path) -> None:
+    path = folder / "study.toml"
+    seal, rest = path.read_text("utf-8").split("\n", 1)
+    edited = rest.replace("workers = 1", "workers = 3")
+    path.write_text(f"{seal}\n{edited}", "utf-8")
+    with pytest.raises(ResumeError, match="if you edited it, delete line 1"):
+        settings_of(folder)
+    path.write_text(edited, "utf-8")
+    assert settings_of(folder)["workers"] == 3
