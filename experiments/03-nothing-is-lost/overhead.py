@@ -56,21 +56,24 @@ def measure(work: Path, turns: int, n_trials: int) -> dict[str, Any]:
     }
 
 
-def _inside(work: Path, arguments: list[str]) -> dict[str, float]:
+def _inside(work: Path, arguments: list[str]) -> dict[str, dict[str, float]]:
     """Share of one study's time that it spends in what :func:`_without` switches off.
 
     Noise of the machine cannot hide it, as it does where two runs are compared.
     """
-    spent = {"cpu": 0.0, "wall": 0.0}
+    spent = {
+        "waiting for the disk": {"cpu": 0.0, "wall": 0.0},
+        "all else": {"cpu": 0.0, "wall": 0.0},
+    }
 
-    def timed(real: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(real: Callable[..., Any], what: str = "all else") -> Callable[..., Any]:
         def call(*given: Any, **named: Any) -> Any:
             cpu, wall = time.thread_time(), time.perf_counter()
             try:
                 return real(*given, **named)
             finally:
-                spent["cpu"] += time.thread_time() - cpu
-                spent["wall"] += time.perf_counter() - wall
+                spent[what]["cpu"] += time.thread_time() - cpu
+                spent[what]["wall"] += time.perf_counter() - wall
 
         return call
 
@@ -88,7 +91,7 @@ def _inside(work: Path, arguments: list[str]) -> dict[str, float]:
         journal.opened = timed(journal.opened)
         journal.copy_on = timed(journal.copy_on)
         Leases._say = timed(Leases._say)
-        sync = _Patched(os, fsync=timed(os.fsync))
+        sync = _Patched(os, fsync=timed(os.fsync, "waiting for the disk"))
         tunekit.files.os = journal.os = sync
         tunekit.states.hashlib = _Patched(hashlib, sha256=timed(hashlib.sha256))
         code = study_main(given)
@@ -99,8 +102,11 @@ def _inside(work: Path, arguments: list[str]) -> dict[str, float]:
     assert done.code == 0, done.told
     spent = json.loads((work / "spent.json").read_text())
     shares = {
-        "cpu": round(spent["cpu"] / done.cpu, 4),
-        "wall": round(spent["wall"] / done.wall, 4),
+        what: {
+            "cpu": round(each["cpu"] / done.cpu, 4),
+            "wall": round(each["wall"] / done.wall, 4),
+        }
+        for what, each in spent.items()
     }
     print("inside", shares, flush=True)
     return shares

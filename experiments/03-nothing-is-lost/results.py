@@ -117,11 +117,15 @@ def _verdict(report: Report) -> str:
         more = report["overhead"]["more"]
         cpu, wall = (100 * more[kind]["median"] for kind in ("cpu", "wall"))
         kept = "kept" if more["cpu"]["median"] <= _AIM else "missed"
+        inside = " and ".join(
+            f"{100 * each['cpu']:.1f} % of CPU and {100 * each['wall']:.1f} % of wall "
+            f"time for {what}"
+            for what, each in report["overhead"]["inside"].items()
+        )
         lines.append(
             f"- **Cost**: {cpu:+.1f} % of CPU time (aim, at most {100 * _AIM:.0f} %: "
-            f"{kept}), {wall:+.1f} % of wall time; counted inside one run, "
-            f"{100 * report['overhead']['inside']['cpu']:.1f} % and "
-            f"{100 * report['overhead']['inside']['wall']:.1f} %."
+            f"{kept}), {wall:+.1f} % of wall time, the medians of turns that "
+            f"differ more; counted inside one run {inside}."
         )
     return "\n".join(lines) or record.NOTHING
 
