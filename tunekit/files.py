@@ -149,7 +149,10 @@ def read_toml(text: str) -> dict[str, Any]:
         raise ValueError(
             "it does not fit its checksum; if you edited it, delete line 1"
         )
-    return tomllib.loads(text)
+    found = tomllib.loads(text)
+    if not found:
+        raise ValueError("it is empty")  # or cut off within its first line
+    return found
 
 
 def _digest(text: str) -> str:

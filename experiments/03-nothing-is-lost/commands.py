@@ -168,7 +168,7 @@ def values(folder: Path) -> list[tuple[int, str, tuple[tuple[int, float], ...]]]
 def figures(folder: Path) -> str:
     """What ``report.json`` tells, apart from times and places."""
     told = json.loads((folder / "report.json").read_text("utf-8"))
-    told["settings"].pop("out")
+    told["settings"].pop("out", None)
     names = (*_UNTIMED, "settings")
     return json.dumps({name: told.get(name) for name in names}, sort_keys=True)
 

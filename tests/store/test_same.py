@@ -135,6 +135,15 @@ def test_no_flip_in_study_toml_is_taken_for_a_setting(folder: Path) -> None:
     assert settings_of(folder) == wanted
 
 
+def test_no_cut_of_study_toml_is_taken_for_settings(folder: Path) -> None:
+    path = folder / "study.toml"
+    was = path.read_bytes()
+    for at in range(len(was)):
+        path.write_bytes(was[:at])
+        with pytest.raises(ResumeError, match="must be readable TOML"):
+            settings_of(folder)
+
+
 def test_who_edits_study_toml_is_told_how(folder: Path) -> None:
     path = folder / "study.toml"
     seal, rest = path.read_text("utf-8").split("\n", 1)
