@@ -175,7 +175,10 @@ class LightningEngine:
             curve.append(metrics)
             alarm.off()  # what is written down is not broken off
             verdict = on_epoch(epoch, metrics)
-            alarm.set(run.seconds_left(curve))
+            left = run.seconds_left(curve)
+            # At its end, or late, it is over: what follows is not its training.
+            if verdict is Verdict.GO_ON and (left is None or left > 0):
+                alarm.set(left)
             return verdict
 
         watching = watch(run, hear)

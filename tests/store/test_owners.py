@@ -138,5 +138,8 @@ def test_what_is_known_survives_a_polite_stop_but_not_an_end(tmp_path: Path) -> 
     mine.release_all()
     assert mine.take(0, 2)
     assert (mine.owner(0).company, mine.owner(0).alone) == (2, 0)
+    mine.release_all()
+    assert mine.take(0)  # by somebody who does not count its epochs
+    assert (mine.owner(0).epochs, mine.owner(0).company) == (2, 2)
     mine.release(0, settled=True)
     assert not path.exists()

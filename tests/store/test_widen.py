@@ -203,16 +203,37 @@ def test_a_new_study_is_extended_by_nothing(tmp_path: Path) -> None:
     assert len(search(tmp_path, NARROW, extend=True).trials) == 12
 
 
+def command(out: Path, space: Any, **options: Any) -> tuple[Any, str]:
+    """The result of a small study of digits, and what was said."""
+    console = Console(file=io.StringIO(), width=100)
+    small: dict[str, Any] = {"max_epochs": 2, "final_seeds": 1, "n_trials": 4}
+    config = Config(out=str(out), name="s", space=space, **{**small, **options})
+    result = run(config, console=console)
+    assert isinstance(console.file, io.StringIO)
+    return result, console.file.getvalue()
+
+
+def test_states_of_trials_outlive_a_hyperparameter_that_is_freed(
+    tmp_path: Path,
+) -> None:
+    fixed = {"lr": "1e-3..1e-2", "optimizer": "adamw", "dropout": 0}
+    freed = {**fixed, "dropout": "0..0.5"}
+    options: dict[str, Any] = {"max_epochs": 9, "n_trials": 5}
+    command(tmp_path, fixed, **options)
+    states = {*(tmp_path / "s" / "checkpoints").glob("trial-*-epoch-*")}
+    assert states
+    options["n_trials"] = 8
+    _, said = command(tmp_path, freed, extend=True, **options)
+    assert "the space is wider now" in said
+    assert "damaged" not in said
+    options["n_trials"] = 10
+    _, said = command(tmp_path, {**freed, "dropout": "0..0.6"}, extend=True, **options)
+    assert "damaged" not in said
+
+
 def test_the_command_widens_a_study(tmp_path: Path) -> None:
     def study(space: Any, **options: Any) -> tuple[Any, str]:
-        console = Console(file=io.StringIO(), width=100)
-        small: dict[str, Any] = {"max_epochs": 2, "final_seeds": 1, "n_trials": 4}
-        config = Config(
-            out=str(tmp_path), name="s", space=space, **{**small, **options}
-        )
-        result = run(config, console=console)
-        assert isinstance(console.file, io.StringIO)
-        return result, console.file.getvalue()
+        return command(tmp_path, space, **options)
 
     narrow = {"lr": "1e-3..1e-2", "optimizer": "adamw", "dropout": 0}
     wide = {"lr": "1e-5..1", "optimizer": "adamw,sgd", "dropout": "0..0.5"}

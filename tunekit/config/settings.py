@@ -106,7 +106,8 @@ class Config:
     workers: int = 1
     """Processes that train at once."""
     in_flight: int | None = None
-    """Trials open at once; when None 8 (in a Trainer, one), or as many as workers."""
+    """Trials open at once; when None 2 to 8, by the budget (in a Trainer, one), and no
+    fewer than workers."""
     accelerator: str = "auto"
     """``cpu``, ``gpu``, or ``auto``: a GPU if there is one."""
     seed: int = 0

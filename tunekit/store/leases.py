@@ -43,12 +43,12 @@ class Leases:
         self._owners: dict[int, Owner] = {}
         _Heart.keep(self)
 
-    def take(self, number: int, epochs: int = 0) -> bool:
+    def take(self, number: int, epochs: int | None = None) -> bool:
         """Take a trial's lease, unless another process, or this one, holds it.
 
         Args:
             number: The trial.
-            epochs: How many are recorded of it.
+            epochs: How many are recorded of it; as many as before when None.
         """
         if number in self._held:
             return False

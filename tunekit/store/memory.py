@@ -63,7 +63,7 @@ class _Leases(Leases):
         self.asking: AbstractContextManager[Any] = nullcontext()
         self._taken: set[int] = set()
 
-    def take(self, number: int, epochs: int = 0) -> bool:
+    def take(self, number: int, epochs: int | None = None) -> bool:
         if number in self._taken:
             return False
         self._taken.add(number)

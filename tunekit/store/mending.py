@@ -25,7 +25,8 @@ from tunekit.store.leases import Leases
 
 __all__ = ["copy_on", "cut_torn", "mend", "set_aside"]
 
-_LOCK = "journal.lock"
+LOCK = "journal.lock"
+"""Held by who writes the journal, or writes it anew."""
 
 
 def mend(folder: Path) -> None:
@@ -40,7 +41,7 @@ def mend(folder: Path) -> None:
     """
     with writing(folder):
         (folder / JOURNAL).open("ab").close()
-        with FileLock(folder / _LOCK):
+        with FileLock(folder / LOCK):
             found = look(folder)
             if not found.damaged:
                 if found.torn:
@@ -60,7 +61,7 @@ def mend(folder: Path) -> None:
                             "while it is mended, got a process that trains; stop that "
                             "first, and run the same command again"
                         )
-                with FileLock(folder / _LOCK):
+                with FileLock(folder / LOCK):
                     _rewrite(folder)
             finally:
                 leases.release_all()

@@ -108,7 +108,7 @@ class Owner:
         """Whether it ended as many processes alone as it may: it was retried twice."""
         return self.alone >= 3
 
-    def after(self, before: Owner | None, epochs: int) -> Self:
+    def after(self, before: Owner | None, epochs: int | None) -> Self:
         """This owner of a trial of so many epochs, after another one.
 
         Its death counts where it trained an epoch that nobody has trained yet; not
@@ -116,7 +116,8 @@ class Owner:
         count begins again.
         """
         if before is None:
-            return replace(self, epochs=epochs)
+            return replace(self, epochs=epochs or 0)
+        epochs = before.epochs if epochs is None else epochs
         alone, company = before.alone, before.company
         if before.epochs != epochs:
             alone = company = 0

@@ -10,7 +10,14 @@ from typing import Any
 from tunekit.errors import ResumeError
 from tunekit.files import read_toml, unsealed
 
-__all__ = ["DEFINING", "check_same", "in_few_words", "other_name", "settings_of"]
+__all__ = [
+    "DEFINING",
+    "FREED",
+    "check_same",
+    "in_few_words",
+    "other_name",
+    "settings_of",
+]
 
 DEFINING = (
     "target",
@@ -26,6 +33,8 @@ DEFINING = (
     "warm_start",
 )
 """Settings that cannot change within a study, beside its data and its space."""
+FREED = "freed"
+"""The study's user attribute: hyperparameters that were fixed when it was made."""
 
 
 def settings_of(folder: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from tunekit.store.journal import Journal, quiet_optuna
 from tunekit.store.leased import Leased
 from tunekit.store.leases import Leases
 from tunekit.store.litter import sweep
-from tunekit.store.same import settings_of
+from tunekit.store.same import FREED, settings_of
 from tunekit.store.steps import Allows, Steps
 from tunekit.store.storage import Storage
 from tunekit.store.writes import Writes
@@ -139,7 +139,9 @@ class Store(Leased):
             while True:
                 self._tally.see(self._storage.get_trial(len(self._tally)))
         while self._journal.changed:
-            self._tally.see(self._storage.get_trial(self._journal.changed.pop()))
+            # One that came this moment is seen in its turn, the next time.
+            if (number := self._journal.changed.pop()) < len(self._tally):
+                self._tally.see(self._storage.get_trial(number))
         return self._tally
 
     def order(self) -> list[int]:
@@ -310,10 +312,13 @@ class Store(Leased):
 
     def _whose(self, number: int) -> str:
         """What tells a trial's states from those of every other, in any study."""
+        # What was fixed when it was made, and is searched now, was no part of it then.
+        freed = self.study.user_attrs.get(FREED, ())
+        params = self.tally()[number].params.items()
         defines = [
             self.settings.get("seed"),
             self._fingerprint,
-            sorted(self.tally()[number].params.items()),
+            sorted((name, value) for name, value in params if name not in freed),
         ]
         digest = hashlib.sha256(json.dumps(defines, default=repr).encode()).hexdigest()
         return f"{self.study.study_name}/{number}/{digest[:16]}"

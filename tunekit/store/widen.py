@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from optuna.distributions import (
     BaseDistribution,
     distribution_to_json,
@@ -24,8 +25,8 @@ from tunekit.lines import Operation, opened, sealed
 from tunekit.reading import COPY, JOURNAL
 from tunekit.space import Space
 from tunekit.store.leases import Leases
-from tunekit.store.mending import mend
-from tunekit.store.same import in_few_words, other_name, settings_of
+from tunekit.store.mending import LOCK, mend
+from tunekit.store.same import FREED, in_few_words, other_name, settings_of
 
 __all__ = ["widen"]
 
@@ -60,15 +61,17 @@ def widen(folder: Path, settings: Mapping[str, Any], space: Space) -> bool:
                         "widened, got a process that does; stop that first"
                     )
             journal = folder / JOURNAL
-            content = journal.read_bytes()
-            lines = _rewritten(content, space, freed)
-            n = 1
-            while (kept := folder / f"journal-{n}.log").exists():
-                n += 1
-            write_bytes(kept, content)
-            # Before: a copy of other lines than the journal's would mend it.
-            (folder / COPY).unlink(missing_ok=True)
-            write_bytes(journal, lines)
+            # Who holds no lease may still append: that a study has ended, and when.
+            with FileLock(folder / LOCK):
+                content = journal.read_bytes()
+                lines = _rewritten(content, space, freed)
+                n = 1
+                while (kept := folder / f"journal-{n}.log").exists():
+                    n += 1
+                write_bytes(kept, content)
+                # Before: a copy of other lines than the journal's would mend it.
+                (folder / COPY).unlink(missing_ok=True)
+                write_bytes(journal, lines)
             write_toml(folder / "study.toml", dict(settings))
         finally:
             leases.release_all()
@@ -125,7 +128,7 @@ def _rewritten(content: bytes, space: Space, freed: Mapping[str, Any]) -> bytes:
     wide = space.distributions(space.scales)
     added = space.to_stored(freed)
     lines: list[bytes] = []
-    n_trials = 0
+    n_trials, all_freed = 0, {*added}
     for line in content.splitlines(keepends=True):
         log = opened(line)
         assert log is not None  # it was mended
@@ -161,7 +164,12 @@ def _rewritten(content: bytes, space: Space, freed: Mapping[str, Any]) -> bytes:
             told["params"] = {**freed, **told["params"]}
         if operation == Operation.STUDY_USER_ATTR:
             _forget(told)
+            all_freed.update(told.get(FREED, ()))
         lines += [sealed(each) for each in (log, *more)]
+    if added:
+        freeing = {"study_id": 0, "user_attr": {FREED: sorted(all_freed)}}
+        attribute = {"op_code": Operation.STUDY_USER_ATTR, "worker_id": "widen"}
+        lines.append(sealed({**attribute, **freeing}))
     return b"".join(lines)
 
 

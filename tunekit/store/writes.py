@@ -51,7 +51,7 @@ class Writes:
         """
         # In the order of next_trial: two locks taken in two orders could wait for each
         # other. And an ended trial, whose lease is free, is nobody's until it is told.
-        with self._leases.asking, shield(), writing(self._folder):
+        with writing(self._folder), self._leases.asking, shield():
             self._depth += 1
             try:
                 with self._journal.together():

@@ -39,8 +39,10 @@ def alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         lock.acquire(poll_interval=_POLL_SECONDS)
     try:
         # What a process left that was killed while it saved a model: the lock is ours.
-        for left in folder.glob(".model-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        # Where there is no model, what it left may be the only one.
+        if (folder / "model").exists():
+            for left in folder.glob(".model-*"):
+                shutil.rmtree(left, ignore_errors=True)
         yield
     finally:
         lock.release()

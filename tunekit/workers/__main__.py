@@ -45,6 +45,10 @@ def main() -> int:
     except StoppedError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 3
+    except OSError as error:
+        what = f"{options.folder} must be readable and writable, got: {error}"
+        print(f"error: {one_line(what)}", file=sys.stderr)
+        return 3
     except TunekitError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
