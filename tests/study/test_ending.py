@@ -170,6 +170,9 @@ def test_one_at_a_time_and_the_other_is_told(tmp_path: Path) -> None:
     lock = FileLock(tmp_path / "leases" / "ending.lock")
     (tmp_path / "leases").mkdir()
     (tmp_path / ".model-left").mkdir()
+    with alone(tmp_path, print):  # the only model there may be
+        assert (tmp_path / ".model-left").exists()
+    (tmp_path / "model").mkdir()
     lock.acquire()
     said: list[str] = []
 
