@@ -109,6 +109,7 @@ def test_a_poisoned_study_is_not_run(
     ):
         with suppress(Exception):  # whether it is refused or mended is told elsewhere
             use()
+        assert not written.exists()
 
 
 @pytest.mark.parametrize("sampler", ["cmaes", "tpe", "gp", "coarse-to-fine", "qmc"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import Any
@@ -19,20 +20,20 @@ from tunekit.tally import Tally
 __all__ = ["Leased"]
 
 
-class Leased:
+class Leased(ABC):
     """The half of a :class:`tunekit.store.Store` that knows whose trials are whose."""
 
     study: optuna.Study
     _storage: BaseStorage
     _leases: Leases
 
+    @abstractmethod
     def tally(self) -> Tally:
         """All trials."""
-        raise NotImplementedError
 
+    @abstractmethod
     def together(self) -> AbstractContextManager[None]:
         """One write."""
-        raise NotImplementedError
 
     def take_up(
         self,

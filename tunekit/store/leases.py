@@ -11,14 +11,15 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Collection
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from filelock import FileLock, Timeout
 
+from tunekit.errors import ResumeError
 from tunekit.store.owners import SILENT_SECONDS, Owner
 
 __all__ = ["Leases"]
@@ -100,6 +101,25 @@ class Leases:
         with suppress(OSError):
             Path(lock.lock_file).unlink()
         lock.release()
+
+    @contextmanager
+    def all_taken(self, held: str) -> Iterator[None]:
+        """Nobody trains in this block, nor decides what is trained next.
+
+        Args:
+            held: The line to refuse with, where a process trains.
+
+        Raises:
+            ResumeError: If one does.
+        """
+        with self.asking:
+            try:
+                for path in self._folder.glob("trial-*.lock"):
+                    if not self.take(int(path.stem.split("-")[1])):
+                        raise ResumeError(held)
+                yield
+            finally:
+                self.release_all()
 
     def release_all(self) -> None:
         """Give every lease back."""

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from tunekit.errors import ResumeError
 from tunekit.files import write_bytes
 from tunekit.reading import COPY, JOURNAL, look
 from tunekit.recovered import Recovered
@@ -51,20 +50,13 @@ def mend(folder: Path) -> None:
                         (folder / COPY).unlink()
                     copy_on(folder)
                 return
-        leases = Leases(folder / "leases")
-        with leases.asking:
-            try:
-                for path in (folder / "leases").glob("trial-*.lock"):
-                    if not leases.take(int(path.stem.split("-")[1])):
-                        raise ResumeError(
-                            f"{folder / JOURNAL} is damaged and must not be written "
-                            "while it is mended, got a process that trains; stop that "
-                            "first, and run the same command again"
-                        )
-                with FileLock(folder / LOCK):
-                    _rewrite(folder)
-            finally:
-                leases.release_all()
+        held = (
+            f"{folder / JOURNAL} is damaged and must not be written while it is "
+            "mended, got a process that trains; stop that first, and run the same "
+            "command again"
+        )
+        with Leases(folder / "leases").all_taken(held), FileLock(folder / LOCK):
+            _rewrite(folder)
 
 
 def _rewrite(folder: Path) -> None:
@@ -113,10 +105,10 @@ def cut_torn(folder: Path) -> None:
     )
 
 
-def set_aside(folder: Path, content: bytes) -> Path:
-    """Keep what is taken out of a journal, in a file of its own."""
+def set_aside(folder: Path, content: bytes, stem: str = "journal-damaged") -> Path:
+    """Keep what is taken out of a journal, in a file of its own, numbered."""
     n = 1
-    while (kept := folder / f"journal-damaged-{n}.log").exists():
+    while (kept := folder / f"{stem}-{n}.log").exists():
         n += 1
     write_bytes(kept, content)
     return kept

@@ -25,7 +25,7 @@ from tunekit.lines import Operation, opened, sealed
 from tunekit.reading import COPY, JOURNAL
 from tunekit.space import Space
 from tunekit.store.leases import Leases
-from tunekit.store.mending import LOCK, mend
+from tunekit.store.mending import LOCK, mend, set_aside
 from tunekit.store.same import FREED, in_few_words, other_name, settings_of
 
 __all__ = ["widen"]
@@ -51,30 +51,21 @@ def widen(folder: Path, settings: Mapping[str, Any], space: Space) -> bool:
         return False
     freed = _freed(folder, old, new, space)
     mend(folder)
-    leases = Leases(folder / "leases")
-    with leases.asking:
-        try:
-            for path in (folder / "leases").glob("trial-*.lock"):
-                if not leases.take(int(path.stem.split("-")[1])):
-                    raise ResumeError(
-                        f'the study "{folder.name}" must not be trained while it is '
-                        "widened, got a process that does; stop that first"
-                    )
-            journal = folder / JOURNAL
-            # Who holds no lease may still append: that a study has ended, and when.
-            with FileLock(folder / LOCK):
-                content = journal.read_bytes()
-                lines = _rewritten(content, space, freed)
-                n = 1
-                while (kept := folder / f"journal-{n}.log").exists():
-                    n += 1
-                write_bytes(kept, content)
-                # Before: a copy of other lines than the journal's would mend it.
-                (folder / COPY).unlink(missing_ok=True)
-                write_bytes(journal, lines)
-            write_toml(folder / "study.toml", dict(settings))
-        finally:
-            leases.release_all()
+    held = (
+        f'the study "{folder.name}" must not be trained while it is widened, got a '
+        "process that does; stop that first"
+    )
+    with Leases(folder / "leases").all_taken(held):
+        journal = folder / JOURNAL
+        # Who holds no lease may still append: that a study has ended, and when.
+        with FileLock(folder / LOCK):
+            content = journal.read_bytes()
+            lines = _rewritten(content, space, freed)
+            set_aside(folder, content, "journal")
+            # Before: a copy of other lines than the journal's would mend it.
+            (folder / COPY).unlink(missing_ok=True)
+            write_bytes(journal, lines)
+        write_toml(folder / "study.toml", dict(settings))
     return True
 
 
