@@ -141,6 +141,7 @@ def test_a_study_on_the_embedded_table(tmp_path: Path) -> None:
     grown = json.loads((folder / "report.json").read_text())
     assert grown["trials"]["total"] == 4
     assert grown["trial_list"][:3] == report["trial_list"]
+    assert "in_flight = 2\n" in (folder / "study.toml").read_text()
     assert "going on with the 3 trials" in more
 
     # Another space, seed or table under the same name is refused in one line.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -164,6 +164,27 @@ def test_what_make_raises_fails_its_run_alone() -> None:
     feed = Script(run_of("a", 0), run_of("b", 1))
     IterableEngine(lambda params: [1.0 / params]).train_all(feed, 1)
     assert (list(feed.errors), list(feed.fits)) == (["a"], ["b"])
+
+
+def test_a_slow_make_holds_nobody_up() -> None:
+    """What it does is training, and no part of the one write of a turn."""
+    feed = Script(run_of("a"), run_of("b"))
+    inside = False
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        nonlocal inside
+        inside = True
+        yield
+        inside = False
+
+    def make(params: Any) -> list[float]:
+        assert not inside
+        return [1.0]
+
+    feed.turn = turn  # type: ignore[method-assign]
+    IterableEngine(make).train_all(feed, 2)
+    assert sorted(feed.fits) == ["a", "b"]
 
 
 def test_a_paused_run_goes_on_where_it_was() -> None:

@@ -16,11 +16,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
-__all__ = ["Interrupted", "is_command", "leave", "listening", "shield"]
+__all__ = [
+    "Interrupted",
+    "before_the_end",
+    "is_command",
+    "leave",
+    "listening",
+    "shield",
+]
 
 _AGAIN_SECONDS = 0.01
 _SHOW_CURSOR = b"\x1b[?25h"
@@ -48,6 +55,16 @@ class _State:
     heard = False
     depth = 0
     pending: int | None = None
+    last: ClassVar[list[Callable[[], None]]] = []
+
+
+def before_the_end(call: Callable[[], None]) -> None:
+    """Have something called before a signal ends what is going on, whatever that is.
+
+    Args:
+        call: It takes no lock, for the process may hold it, and no time.
+    """
+    _State.last.append(call)
 
 
 def is_command(package: str) -> None:
@@ -86,7 +103,15 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
+def _say_last_words() -> None:
+    for call in _State.last:
+        # Whatever comes of it, this is the end.
+        with contextlib.suppress(Exception):
+            call()
+
+
 def _end(signum: int, frame: FrameType | None) -> None:
+    _say_last_words()
     with contextlib.suppress(OSError):
         if os.isatty(1):
             os.write(1, _SHOW_CURSOR)
@@ -95,8 +120,10 @@ def _end(signum: int, frame: FrameType | None) -> None:
 
 
 def _hear(signum: int, frame: FrameType | None) -> None:
-    if _State.command and _State.heard:
-        _end(signum, frame)
+    if _State.heard:
+        if _State.command:
+            _end(signum, frame)
+        _say_last_words()
     _State.heard = True
     if _State.depth and _State.pending is None:
         _State.pending = signum

@@ -18,12 +18,15 @@ from tunekit.trial import Feed, Fitted, Heard, Metrics, OnEpoch, Recipe, Run, Ve
 
 __all__ = ["IterableEngine"]
 
+Make = Callable[[Any], Iterable[float]]
+
 
 class _Open:
-    """A run and its iterable, as far as it was asked for."""
+    """A run and its iterable, as far as it was asked for; made when it first is."""
 
-    def __init__(self, run: Run, values: Iterator[Any], maximize: bool) -> None:
-        self.run, self.values = run, values
+    def __init__(self, run: Run, make: Make, maximize: bool) -> None:
+        self.run, self._make = run, make
+        self.values: Iterator[Any] | None = None
         self.curve: list[Metrics] = []
         self.best_epoch = 0
         self._best, self._sign = math.inf, -1.0 if maximize else 1.0
@@ -32,6 +35,7 @@ class _Open:
         """Train one more epoch; False where the iterable had no more.
 
         Raises:
+            ConfigError: What was made is no iterable.
             TookLongerError: It trains for longer than the run may; see
                 :mod:`tunekit.limit` for what cannot be broken off.
             TypeError: A value that is no number, or no value at all.
@@ -40,7 +44,7 @@ class _Open:
         began = time.perf_counter()
         alarm, left = Alarm(self.run.max_seconds), self.run.seconds_left(self.curve)
         try:
-            given = alarm.during(left, lambda: next(self.values))
+            given = alarm.during(left, self._next)
         except StopIteration:
             if not self.curve:
                 raise TypeError(
@@ -55,6 +59,13 @@ class _Open:
         if math.isfinite(value) and self._sign * value < self._best:
             self._best, self.best_epoch = self._sign * value, len(self.curve)
         return True
+
+    def _next(self) -> Any:
+        if self.values is None:
+            made = self._make(self.run.params)
+            _check(made)
+            self.values = iter(made)
+        return next(self.values)
 
     @property
     def epoch(self) -> int:
@@ -101,9 +112,7 @@ class IterableEngine:
 
     name = "iterable"
 
-    def __init__(
-        self, make: Callable[[Any], Iterable[float]], *, maximize: bool = False
-    ) -> None:
+    def __init__(self, make: Make, *, maximize: bool = False) -> None:
         self.trouble = ""
         self._make, self._maximize = make, maximize
         self._opened: list[_Open] = []
@@ -111,7 +120,7 @@ class IterableEngine:
 
     def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
         """Train until the horizon, the patience, a non-finite value or a "no"."""
-        o = self._begin(run)
+        o = self._begun(run)
         try:
             while o.advance():
                 if not on_epoch(o.epoch, o.curve[-1]) or o.over:
@@ -133,7 +142,7 @@ class IterableEngine:
                     run = feed.next()
                     if run is None:
                         break
-                    self._open(run, feed)
+                    self._opened.append(self._begun(run))
             if not self._opened:
                 return
             behind = [o for o in self._opened if o.epoch < o.run.reached]
@@ -153,25 +162,13 @@ class IterableEngine:
             self._close(o)
         self._opened, self._paused = [], {}
 
-    def _begin(self, run: Run) -> _Open:
-        alarm = Alarm(run.max_seconds)
-        made = alarm.during(run.seconds_left([]), lambda: self._make(run.params))
-        _check(made)
-        return _Open(run, iter(made), self._maximize)
-
-    def _open(self, run: Run, feed: Feed) -> None:
-        """Go on with a run that was paused here, else begin it."""
+    def _begun(self, run: Run) -> _Open:
+        """A run that was paused here, to go on with, else a new one."""
         o = self._paused.pop(run.key, None)
-        if o is not None:
-            o.run = run
-            self._opened.append(o)
-            return
-        try:
-            self._opened.append(self._begin(run))
-        except TunekitError:
-            raise
-        except Exception as error:
-            feed.fail(run, error)
+        if o is None:
+            return _Open(run, self._make, self._maximize)
+        o.run = run
+        return o
 
     def _tell(self, feed: Feed, results: list[tuple[_Open, bool | Exception]]) -> None:
         """Tell a round's epochs, then what became of their runs."""

@@ -107,7 +107,7 @@ class Plan:
         # The first epoch also pays for what is set up once.
         later = stamps[2:] or stamps[1:]
         epoch = (later[-1] - stamps[len(stamps) - len(later) - 1]) / len(later)
-        workers = min(config.workers, config.in_flight or config.workers)
+        workers = min(config.workers, config.open_trials)
         most = [config.n_trials * config.max_epochs] if config.n_trials else []
         most += [config.epochs] if config.epochs else []
         final = (config.final_seeds + 2) * config.max_epochs * epoch

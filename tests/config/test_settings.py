@@ -114,7 +114,7 @@ def test_the_way_to_toml_and_back(options: dict[str, Any]) -> None:
     config = Config(**options)
     text = tomli_w.dumps(config.as_settings())
     again = Config.from_mapping(tomllib.loads(text))
-    assert again == config
+    assert again == dataclasses.replace(config, in_flight=config.open_trials)
     assert tomli_w.dumps(again.as_settings()) == text
 
 

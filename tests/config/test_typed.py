@@ -101,10 +101,21 @@ def test_how_many_trials_are_open_at_once_unless_somebody_says(
     options: dict[str, Any], expected: int
 ) -> None:
     config = Config(**options)
-    assert config.in_flight == expected
+    assert config.open_trials == expected
     # Written down, so that a study goes on as it was begun.
     assert config.as_settings()["in_flight"] == expected
-    assert Config.from_mapping(config.as_settings()) == config
+    again = Config.from_mapping(config.as_settings())
+    assert again.as_settings() == config.as_settings()
+
+
+def test_a_larger_budget_goes_on_with_as_many_open_trials_as_before() -> None:
+    begun = Config(n_trials=10).as_settings()
+    assert Config(n_trials=10).open_trials == 2
+    assert Config(n_trials=1000).open_trials == 8
+    assert Config(n_trials=1000).as_begun_with(begun).open_trials == 2
+    assert Config(n_trials=1000, in_flight=6).as_begun_with(begun).open_trials == 6
+    assert Config(n_trials=1000, workers=3).as_begun_with(begun).open_trials == 3
+    assert Config(n_trials=1000).as_begun_with({}).open_trials == 8
 
 
 def test_paths_may_be_paths(tmp_path: Path) -> None:

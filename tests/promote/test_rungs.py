@@ -93,8 +93,8 @@ def test_the_budget_of_trials_alone() -> None:
     assert epochs(n_trials=30, budget_epochs=7) == 7
     assert epochs(timeout="5m") is None
     assert epochs(n_trials=30, pruner="halving") is None
-    assert Config(engine="lightning").in_flight == 1
-    assert Config(engine="lightning", workers=3).in_flight == 3
+    assert Config(engine="lightning").open_trials == 1
+    assert Config(engine="lightning", workers=3).open_trials == 3
 
 
 def test_the_last_epochs_go_to_the_earlier_trials_and_stop_the_others(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from tunekit.store import Store, leases
 from tunekit.store.leases import Leases
 from tunekit.store.owners import SILENT_SECONDS, Owner
 
-from .conftest import always, never, suggest
+from .conftest import always, never, posix, said, start, suggest
 
 HERE = Owner.here()
 ELSEWHERE = replace(HERE, host="another", boot="other", pid=7)
@@ -143,3 +144,44 @@ def test_what_is_known_survives_a_polite_stop_but_not_an_end(tmp_path: Path) -> 
     assert (mine.owner(0).epochs, mine.owner(0).company) == (2, 2)
     mine.release(0, settled=True)
     assert not path.exists()
+
+
+STOPPED = """
+import tunekit.interrupt as interrupt
+store = Store(folder)
+trial = store.next_trial(lambda trials, step: True, suggest)
+store.begin_epoch([trial.number])
+sys.argv = ["-m"]
+interrupt.is_command(str(folder))
+print(os.getpid(), flush=True)
+with interrupt.listening(), interrupt.shield():
+    time.sleep(60)
+    time.sleep(60)
+"""
+
+
+@posix
+@pytest.mark.parametrize(
+    ("how", "deaths"), [("killed", 1), ("ended by us", 0), ("Ctrl-C twice", 0)]
+)
+def test_a_person_who_ends_a_process_is_no_trials_fault(
+    folder: Path, how: str, deaths: int
+) -> None:
+    store = Store(folder)
+    process = start(folder, STOPPED)
+    (pid,) = map(int, said(process))
+    if how == "Ctrl-C twice":
+        until = time.monotonic() + 50
+        while process.poll() is None and time.monotonic() < until:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        assert process.wait(60) == 130
+    else:
+        process.kill()
+        process.wait(60)
+        if how == "ended by us":
+            store.forgive([pid, 10**9])
+    process.communicate()
+    trial = store.next_trial(never, suggest)
+    assert trial is not None
+    assert store._leases.owner(trial.number).deaths == deaths

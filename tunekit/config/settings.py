@@ -151,8 +151,6 @@ class Config:
         self._check_split()
         if self.n_trials is self.budget_epochs is self.timeout is None:
             object.__setattr__(self, "n_trials", DEFAULT_TRIALS)
-        if self.in_flight is None:
-            object.__setattr__(self, "in_flight", max(self._open(), self.workers))
         if not self.name:
             stem = Path(self.data).stem if self.data else "digits"
             slug = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
@@ -160,18 +158,40 @@ class Config:
         check_name(self.name)
         recipe_space(self.space)
 
-    def _open(self) -> int:
-        """Trials open at once, where nobody says.
+    @property
+    def open_trials(self) -> int:
+        """Trials open at once: ``in_flight``, where it is given.
 
         Who promotes decides by what others have come to: a search of few full trainings
         learns most from few at a time. Where time is what ends it, more are faster.
+
+        Example:
+            >>> Config(n_trials=30, max_epochs=50).open_trials
+            2
+            >>> Config(n_trials=30, max_epochs=50, in_flight=5).open_trials
+            5
         """
+        if self.in_flight is not None:
+            return self.in_flight
         if self.engine == "lightning":
-            return 1
-        if self.pruner != "promote" or self.epochs is None:
-            return _IN_FLIGHT
-        fits = self.epochs / self.max_epochs
-        return min(_IN_FLIGHT, max(2, round(fits / _FITS_AN_OPEN_TRIAL)))
+            n = 1
+        elif self.pruner != "promote" or self.epochs is None:
+            n = _IN_FLIGHT
+        else:
+            fits = self.epochs / self.max_epochs
+            n = min(_IN_FLIGHT, max(2, round(fits / _FITS_AN_OPEN_TRIAL)))
+        return max(n, self.workers)
+
+    def as_begun_with(self, settings: Mapping[str, Any]) -> Self:
+        """This, with what a study keeps that nobody asks to be changed.
+
+        Args:
+            settings: As its ``study.toml`` has them.
+        """
+        begun = settings.get("in_flight")
+        if self.in_flight is not None or begun is None:
+            return self
+        return dataclasses.replace(self, in_flight=max(begun, self.workers))
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
@@ -220,6 +240,7 @@ class Config:
             each.name: getattr(self, each.name) for each in dataclasses.fields(self)
         }
         found["drop"], found["split"] = list(self.drop), list(self.split)
+        found["in_flight"] = self.open_trials
         found["space"] = dict(self.space)
         del found["extend"]  # it is asked for once, and is no property of a study
         return {name: value for name, value in found.items() if value is not None}

@@ -87,6 +87,10 @@ class Leased(ABC):
         self._leases.absolve(number)
         self._leases.release(number)
 
+    def forgive(self, pids: Collection[int]) -> None:
+        """Processes that we have ended: their trials are not to blame for it."""
+        self._leases.forgive(pids)
+
     def release_all(self) -> None:
         """Give every lease back; what was running can be taken up by anyone."""
         self._leases.release_all()

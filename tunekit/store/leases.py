@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from filelock import FileLock, Timeout
 
 from tunekit.errors import ResumeError
+from tunekit.interrupt import before_the_end
 from tunekit.store.owners import SILENT_SECONDS, Owner
 
 __all__ = ["Leases"]
@@ -126,6 +127,21 @@ class Leases:
         for number in [*self._held]:
             self.release(number)
 
+    def forgive(self, pids: Collection[int]) -> None:
+        """Processes of this host that were ended on purpose: by no trial of theirs.
+
+        Args:
+            pids: Of this process, or of others that are gone.
+        """
+        here = Owner.here()
+        for path in self._folder.glob("owner-*.json"):
+            owner = Owner.read(path)
+            if owner is None or owner.pid not in pids or not owner.doing:
+                continue
+            if (owner.host, owner.boot) == (here.host, here.boot):
+                with suppress(OSError):
+                    replace(owner, doing="").write(path)
+
     def touch(self) -> None:
         """Let other hosts know that what is held is held."""
         for number in [*self._held]:
@@ -174,9 +190,18 @@ class _Heart:
                 cls._thread.start()
 
     @classmethod
+    def stop(cls) -> None:
+        """This process is ended by a person, not by what it trains."""
+        for leases in [*cls._all]:
+            leases.forgive([os.getpid()])
+
+    @classmethod
     def _beat(cls) -> None:
         while True:
             time.sleep(_BEAT_SECONDS)
             with cls._lock:
                 for leases in cls._all:
                     leases.touch()
+
+
+before_the_end(_Heart.stop)

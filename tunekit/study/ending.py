@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-__all__ = ["alone", "read_only", "unjudged"]
+__all__ = ["one_judge", "read_only", "unjudged"]
 
 _POLL_SECONDS = 0.1
 _ENDS = ("n_trials", "budget_epochs", "timeout", "final_seeds", "stop_when_flat")
@@ -24,7 +24,7 @@ _ENDS = ("n_trials", "budget_epochs", "timeout", "final_seeds", "stop_when_flat"
 
 
 @contextmanager
-def alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+def one_judge(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Let one process at a time judge the winner; the lock dies with its process.
 
     Args:

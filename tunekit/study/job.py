@@ -15,7 +15,7 @@ from tunekit.config import Config
 from tunekit.errors import StoppedError
 from tunekit.interrupt import Interrupted, listening, shield
 from tunekit.study.clock import Clock
-from tunekit.study.ending import alone, read_only, unjudged
+from tunekit.study.ending import one_judge, read_only, unjudged
 from tunekit.study.result import Result
 from tunekit.study.search import search, why_no_winner
 
@@ -63,16 +63,19 @@ class Job:
         from tunekit.plan import Plan
         from tunekit.space import recipe_space
 
-        self.config, self.clock = config, Clock(began, config.timeout)
+        self.clock = Clock(began, config.timeout)
         self.console = console or _quiet_when_unheard()
         table = load(**config.data_options())
         space = recipe_space(config.space, len(table.y_train))
         self.plan = Plan(self.console, config, table, space)
         # The first lines come before anything heavy is imported.
         self.plan.show()
+        from tunekit.store import Store, settings_of
         from tunekit.workers import Setup
 
-        self.setup = Setup(config, table, space)
+        if Store.exists(config.folder):
+            config = config.as_begun_with(settings_of(config.folder))
+        self.config, self.setup = config, Setup(config, table, space)
         self._engine: Engine | None = None
         self._report: dict[str, Any] | None = None
 
@@ -177,8 +180,7 @@ class Job:
     @property
     def _n_workers(self) -> int:
         """Processes that search: no more than trials may be in flight."""
-        config = self.config
-        return min(config.workers, config.in_flight or config.workers)
+        return min(self.config.workers, self.config.open_trials)
 
     def _work(self, store: Store, *, search_on: bool) -> None:
         """Search, judge the winner, report; without searching, only the rest."""
@@ -199,7 +201,7 @@ class Job:
                     n_workers=self._n_workers,
                     until=self.clock.search_until,
                 )
-            with alone(self.config.folder, screen.phase):
+            with one_judge(self.config.folder, screen.phase):
                 self._end(store, screen.phase)
 
     def _end(self, store: Store, say: Callable[[str], None]) -> None:

@@ -70,7 +70,7 @@ def search(
             budget,
             board=board,
             on_end=screen.ended,
-            in_flight=setup.config.in_flight or 1,
+            in_flight=setup.config.open_trials,
         )
         if not someone_trains():
             break

@@ -87,7 +87,7 @@ def _work(folder: Path, threads: int, until: float | None) -> None:
     check_same(folder, setup.settings, setup.table.describe())
     store = setup.open()
     engine = setup.engine(threads or None)
-    in_flight = max(1, (config.in_flight or 1) // config.workers)
+    in_flight = max(1, config.open_trials // config.workers)
     try:
         setup.expect(engine, in_flight)
         work(

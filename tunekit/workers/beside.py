@@ -64,4 +64,4 @@ def search_beside(
             if worker.code:
                 say(f"a worker ended early: {worker.last_words()}")
     finally:
-        stop(workers)
+        store.forgive(stop(workers))

@@ -24,7 +24,7 @@ from tunekit.workers.attempt import Attempt
 from tunekit.workers.candidates import Candidates, Recipes
 from tunekit.workers.failures import common_cause, described, in_a_row
 from tunekit.workers.ration import Ration
-from tunekit.workers.runs import UNFINISHED, key_of, run_of
+from tunekit.workers.runs import BROKEN_OFF, key_of, run_of
 from tunekit.workers.suspects import try_suspects
 
 __all__ = ["work"]
@@ -242,7 +242,7 @@ class _Search:
             for attempt in self._open.values():
                 if "trial_timeout" in self._store.settings:
                     seconds = round(attempt.unfinished(len(self._open)), 3)
-                    self._store.note(attempt.trial, {UNFINISHED: seconds})
+                    self._store.note(attempt.trial, {BROKEN_OFF: seconds})
         for attempt in self._open.values():
             if attempt.curves is not None:
                 attempt.curves.close(None, None, ok=False)

@@ -70,8 +70,13 @@ class Worker:
             self.process.stdin.close()
 
 
-def stop(workers: list[Worker], patience: float = 1.0) -> None:
-    """Ask workers to stop; after ``patience`` seconds, end them."""
+def stop(workers: list[Worker], patience: float = 1.0) -> list[int]:
+    """Ask workers to stop; after ``patience`` seconds, end them.
+
+    Returns:
+        The process ids of those that had to be ended.
+    """
+    ended = []
     for worker in workers:
         worker.process.terminate()
     deadline = time.monotonic() + patience
@@ -81,4 +86,6 @@ def stop(workers: list[Worker], patience: float = 1.0) -> None:
         if worker.code is None:
             worker.process.kill()
             worker.process.wait()
+            ended.append(worker.process.pid)
         worker.close()
+    return ended

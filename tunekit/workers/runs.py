@@ -11,9 +11,9 @@ from tunekit.store import Store
 from tunekit.trial import Run
 from tunekit.workers.candidates import Candidates
 
-__all__ = ["UNFINISHED", "key_of", "run_of"]
+__all__ = ["BROKEN_OFF", "key_of", "run_of"]
 
-UNFINISHED = "unfinished_seconds"
+BROKEN_OFF = "unfinished_seconds"
 """User attribute: training time of a trial that went into no epoch it completed."""
 
 
@@ -42,5 +42,5 @@ def run_of(store: Store, candidates: Candidates, trial: Trial, params: Any) -> R
         reached=reached(store.tally()[trial.number]),
         state=store.state(trial),
         max_seconds=settings.get("trial_timeout"),
-        spent=trial.user_attrs.get(UNFINISHED, 0.0),
+        spent=trial.user_attrs.get(BROKEN_OFF, 0.0),
     )

@@ -88,7 +88,7 @@ class Setup:
         # A half of them, because weak trials are stopped early; a limit of time alone
         # is filled, however much that takes.
         epochs = min(most) // 2 if most else 10**9
-        slots = min(in_flight or config.in_flight or 1, config.n_trials or 10**9)
+        slots = min(in_flight or config.open_trials, config.n_trials or 10**9)
         engine.expect(self.default_recipe(), epochs, slots)
 
     def open(self) -> Store:
