@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from commands import NAME, command, forked, study, values
+from commands import NAME, forked, study, values
 
 from tunekit.study import main as study_main
 
@@ -18,8 +18,11 @@ __all__ = ["measure"]
 
 
 def measure(work: Path, turns: int, n_trials: int) -> dict[str, Any]:
-    """Run one study with and without, in turns; the share by which it takes longer."""
-    arguments = command(n_trials, 30)
+    """Run one study with and without, in turns; the share by which it takes longer.
+
+    As people run it: the whole space on the digits, for a minute or more.
+    """
+    arguments = ["--name", NAME, "--n-trials", f"{n_trials}"]
     found: dict[str, dict[str, list[float]]] = {}
     told: set[str] = set()
     for turn in range(turns):

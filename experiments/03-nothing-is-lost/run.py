@@ -83,7 +83,7 @@ def _measured(part: str, work: Path, *, quick: bool) -> Report | None:
         return poison.measure(work)
     if part == "fuzz":
         return fuzz.measure(work, *((60, 2) if quick else (2000, 100)), seed=11)
-    return overhead.measure(work, *((1, 4) if quick else (6, 40)))
+    return overhead.measure(work, *((1, 4) if quick else (4, 260)))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
