@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,8 +141,10 @@ def forked(
             break
         passed = time.monotonic() - began
         if kill_after is not None and passed > kill_after:
-            (os.killpg if whom == "group" else os.kill)(pid, signal.SIGKILL)
-            kill_after = None
+            # Its group may be yet to be made: then at the next look.
+            with suppress(ProcessLookupError):
+                (os.killpg if whom == "group" else os.kill)(pid, signal.SIGKILL)
+                kill_after = None
         if passed > patience:
             os.killpg(pid, signal.SIGKILL)
             _, _, used = os.wait4(pid, 0)
