@@ -11,11 +11,8 @@ Shapes: N rows, F inputs, B rows of a batch.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import logging
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,6 +25,7 @@ from tunekit.feed import one_by_one, train_together
 from tunekit.limit import Alarm
 from tunekit.machine import MANY_THREADS_FLOPS, device_of, threads
 from tunekit.module import lit_mlp
+from tunekit.quiet import quiet
 from tunekit.seeds import torch_generator
 from tunekit.trial import (
     Feed,
@@ -186,7 +184,7 @@ class LightningEngine:
             *self._train, batch_size=batch_size, seed=run.seed, key=run.key
         )
         batches.epoch = run.paused_at
-        with _quiet(), threads(self.threads if heavy else 1):
+        with quiet(), threads(self.threads if heavy else 1):
             trainer = _trainer(run.max_epochs, self.accelerator, watching)
             rows = Rows(*self._valid)
             alarm.during(
@@ -229,33 +227,3 @@ def _trainer(max_epochs: int, accelerator: str, watching: Any) -> Any:
         num_sanity_val_steps=0,
         callbacks=[watching],
     )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning's banners and hints off; a Ctrl-C stays a Ctrl-C.
-
-    Lightning turns KeyboardInterrupt into ``sys.exit``; whoever called us wants the
-    former.
-    """
-    loggers = [
-        logging.getLogger(name)
-        for name in ("pytorch_lightning", "lightning", "lightning.pytorch")
-    ]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # Advice on loaders with workers and on log intervals does not apply to
-            # tensors.
-            warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning")
-            warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
-            yield
-    except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import importlib
 import pickle
-import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +24,11 @@ from tunekit.errors import DataError
 from tunekit.metrics import accuracy, cross_entropy
 from tunekit.mlp import MLP
 from tunekit.optim import build_optimizer, lr_factor
+from tunekit.packages import imported_package
 from tunekit.seeds import seed_for, torch_generator
 from tunekit.trial import Activation, Optimizer, Recipe, Schedule, Shape
 
 __all__ = ["LitMLP", "lit_mlp"]
-
-_PACKAGES = ("pytorch_lightning", "lightning.pytorch")
 
 
 @cache
@@ -260,12 +258,6 @@ def lit_mlp(package: str) -> Any:
     return LitMLP
 
 
-def _imported_package() -> str:
-    """The Lightning package in use: the one that is imported, if it is only one."""
-    imported = [package for package in _PACKAGES if package in sys.modules]
-    return imported[0] if len(imported) == 1 else _PACKAGES[0]
-
-
 if TYPE_CHECKING:
     LitMLP: Any
 else:
@@ -274,5 +266,5 @@ else:
         """``LitMLP``, decided once, when it is first asked for."""
         if name == "LitMLP":
             # Kept: a package imported later must not turn it into another class.
-            return globals().setdefault(name, lit_mlp(_imported_package()))
+            return globals().setdefault(name, lit_mlp(imported_package()))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

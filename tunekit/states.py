@@ -12,11 +12,21 @@ import hashlib
 import json
 import math
 import struct
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from tunekit.trial import Metrics, State
 
-__all__ = ["from_bytes", "to_bytes"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "from_bytes",
+    "part_of",
+    "to_bytes",
+    "weights_from_bytes",
+    "weights_to_bytes",
+]
 
 _NO_DIGEST = "0" * 64
 
@@ -40,8 +50,6 @@ def to_bytes(state: State, whose: str = "") -> bytes:
         >>> again.steps, again.curve == state.curve
         (7, True)
     """
-    import safetensors.torch
-
     about = {
         "whose": whose,
         "steps": state.steps,
@@ -50,15 +58,11 @@ def to_bytes(state: State, whose: str = "") -> bytes:
             field.name: [_written(getattr(each, field.name)) for each in state.curve]
             for field in dataclasses.fields(Metrics)
         },
+        # Before what is not ours: the first digest that is found must be this.
         "sha256": _NO_DIGEST,
+        **({} if state.extra is None else {"extra": state.extra}),
     }
-    # One key alone: safetensors does not keep the order of several.
-    data = safetensors.torch.save(
-        {name: value.contiguous() for name, value in state.tensors.items()},
-        {"state": json.dumps(about, allow_nan=False)},
-    )
-    digest = hashlib.sha256(data).hexdigest()
-    return data.replace(_NO_DIGEST.encode(), digest.encode(), 1)
+    return _sealed(state.tensors, about)
 
 
 def from_bytes(data: bytes, whose: str | None = None) -> State:
@@ -96,6 +100,7 @@ are not (no header); delete it, and the run is trained from its start
             steps=about["steps"],
             best_epoch=about["best_epoch"],
             curve=curve,
+            extra=about.get("extra"),
         )
     except _DamagedError as error:
         why = str(error)
@@ -106,6 +111,65 @@ are not (no header); delete it, and the run is trained from its start
         f"a paused run's state must be as it was written, got {len(data)} bytes that "
         f"are not ({why}); delete it, and the run is trained from its start"
     )
+
+
+def part_of(state: State, part: str) -> dict[str, Tensor]:
+    """The tensors of one part of a state, by their names within it.
+
+    Example:
+        >>> import torch
+        >>> tensors = {"best.w": torch.ones(1), "net.w": torch.zeros(1)}
+        >>> part_of(State(tensors=tensors, steps=1, best_epoch=1, curve=[]), "best")
+        {'w': tensor([1.])}
+    """
+    return {
+        name.removeprefix(f"{part}."): value
+        for name, value in state.tensors.items()
+        if name.startswith(f"{part}.")
+    }
+
+
+def weights_to_bytes(weights: Mapping[str, Any]) -> bytes:
+    """A network's tensors by name, as a safetensors file with a checksum over all.
+
+    Example:
+        >>> import torch
+        >>> weights_from_bytes(weights_to_bytes({"w": torch.ones(2)}))
+        {'w': tensor([1., 1.])}
+    """
+    return _sealed(weights, {"sha256": _NO_DIGEST})
+
+
+def weights_from_bytes(data: bytes) -> dict[str, Any]:
+    """The tensors that :func:`weights_to_bytes` wrote.
+
+    Raises:
+        ValueError: If the bytes are not as they were written.
+    """
+    import safetensors.torch
+
+    try:
+        _about(data)
+        found: dict[str, Any] = safetensors.torch.load(data)
+        return found
+    except _DamagedError as error:
+        raise ValueError(
+            f"weights must be as they were written, got {len(data)} bytes that are not "
+            f"({error}); train that configuration anew"
+        ) from None
+
+
+def _sealed(tensors: Mapping[str, Any], about: Mapping[str, Any]) -> bytes:
+    """Tensors and JSON with a digest of all in the place that ``about`` has for it."""
+    import safetensors.torch
+
+    # One key alone: safetensors does not keep the order of several.
+    data = safetensors.torch.save(
+        {name: value.contiguous() for name, value in tensors.items()},
+        {"state": json.dumps(about, allow_nan=False)},
+    )
+    digest = hashlib.sha256(data).hexdigest()
+    return data.replace(_NO_DIGEST.encode(), digest.encode(), 1)
 
 
 class _DamagedError(Exception):

@@ -128,6 +128,8 @@ class State:
     """The epoch (from 1) with the lowest validation loss; 0 when none."""
     curve: Sequence[Metrics]
     """The metrics of every epoch so far."""
+    extra: Any = field(default=None, repr=False)
+    """What else an engine keeps, as JSON holds it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,7 +251,9 @@ class Feed(Protocol):
 class Engine(Protocol):
     """What trains runs."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What is recorded with every trial that it trains."""
 
     @property
     def trouble(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tunekit.states import part_of
 from tunekit.trial import Fitted, Metrics, Run, State, Verdict
 
 __all__ = ["watch"]
@@ -48,7 +49,7 @@ def watch(run: Run, on_epoch: Callable[[int, Metrics], Verdict]) -> Any:
             state = run.state
             self.curve: list[Metrics] = list(state.curve) if state else []
             self.best_epoch = state.best_epoch if state else 0
-            self.best_weights = _part(state, "best") if state else {}
+            self.best_weights = part_of(state, "best") if state else {}
             self.state: State | None = None
             self._began = self._lr = 0.0
 
@@ -117,7 +118,7 @@ def watch(run: Run, on_epoch: Callable[[int, Metrics], Verdict]) -> Any:
 
 def _open(state: State, optimizer: str, trainer: Any, module: Any) -> None:
     """Put a run where it was paused; its optimizer and schedule are new."""
-    module.net.load_state_dict(_part(state, "net"))
+    module.net.load_state_dict(part_of(state, "net"))
     (own,) = trainer.optimizers
     if state.steps:
         own.load_state_dict(
@@ -172,15 +173,6 @@ def _weights(net: torch.nn.Module) -> dict[str, Tensor]:
     """A copy of the network's tensors, on the CPU."""
     return {
         name: value.detach().clone().cpu() for name, value in net.state_dict().items()
-    }
-
-
-def _part(state: State, part: str) -> dict[str, Tensor]:
-    """The tensors of one part of a state, by the network's names."""
-    return {
-        name.removeprefix(f"{part}."): value
-        for name, value in state.tensors.items()
-        if name.startswith(f"{part}.")
     }
 
 

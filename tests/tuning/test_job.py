@@ -404,8 +404,7 @@ def unused(params: Any) -> Any:
         ({"n_trials": 1, "in_flight": 0}, "in_flight must be at least 1"),
         ({"n_trials": 1, "seed": -1}, "seed must be at least 0"),
         ({"n_trials": 1, "name": "a/b"}, "name must be letters"),
-        ({"n_trials": 1, "data": [1]}, "data must be None, got list"),
-        ({"n_trials": 1, "trainer": 1}, "trainer must be None, got int"),
+        ({"n_trials": 1, "trainer": 1}, "trainer must be a dict of"),
         ({"n_trials": 1, "enqueue": {"lr": 1}}, "enqueue must be a list"),
         ({"n_trials": 1, "enqueue": [3]}, r"enqueue\[0\] must be a dict"),
     ],
@@ -425,9 +424,14 @@ def test_make_must_be_a_function(make: Callable[..., Any]) -> None:
         search(make, n_trials=1)
 
 
-def test_a_lightning_module_is_refused_in_one_line() -> None:
+def test_a_module_without_data_is_refused_in_one_line() -> None:
     def make(params: Any) -> Any:
         return tunekit.LitMLP(n_features=3, n_classes=2)
 
-    with pytest.raises(ConfigError, match="must return an iterable of floats"):
+    with pytest.raises(ConfigError, match=r"data must be given .* as LitMLP, got None"):
         search(make, n_trials=1)
+
+
+def test_data_for_an_iterable_is_refused_in_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"data must be None where .* got list"):
+        search(lambda params: [1.0], n_trials=1, data=[1])

@@ -21,11 +21,16 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from tunekit.files import write_bytes
-from tunekit.states import from_bytes, to_bytes
+from tunekit.states import (
+    from_bytes,
+    to_bytes,
+    weights_from_bytes,
+    weights_to_bytes,
+)
 from tunekit.tally import as_one
 from tunekit.trial import State
 
-__all__ = ["Checkpoints"]
+__all__ = ["Checkpoints", "best_few"]
 
 
 class Checkpoints:
@@ -109,34 +114,35 @@ class Checkpoints:
         self,
         number: int,
         weights: Mapping[str, Any],
-        trials: Sequence[FrozenTrial],
-        keep: int,
+        best: Collection[int],
     ) -> None:
         """Keep a trial's best-epoch weights, if it is among the best of all.
 
         Args:
             number: The trial.
             weights: Its weights.
-            trials: All of the study.
-            keep: How many trials' weights stay.
+            best: The trials whose weights stay; see :func:`best_few`.
         """
-        from safetensors.torch import save
-
-        losses = {
-            trial.number: trial.user_attrs["best_val_loss"]
-            for trial in as_one(trials)
-            # What a paused one has come to is not its end, and its state keeps it.
-            if (trial.number == number or trial.state.is_finished())
-            and trial.user_attrs.get("best_val_loss") is not None
-        }
-        best = sorted(losses, key=lambda number: (losses[number], number))[:keep]
         if number in best:
-            path = self._folder / f"trial-{number:05d}.safetensors"
-            write_bytes(path, save(dict(weights)))
+            write_bytes(self._weights_of(number), weights_to_bytes(weights))
         for path in self._folder.glob("trial-*.safetensors"):
             rest = path.stem.removeprefix("trial-")
             if rest.isdigit() and int(rest) not in best:
                 path.unlink(missing_ok=True)
+
+    def weights(self, number: int) -> dict[str, Any] | None:
+        """A trial's weights after its best epoch; None where none can be read.
+
+        Args:
+            number: The trial.
+        """
+        try:
+            return weights_from_bytes(self._weights_of(number).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def _weights_of(self, number: int) -> Path:
+        return self._folder / f"trial-{number:05d}.safetensors"
 
     def _of(self, chain: Sequence[int]) -> list[tuple[int, int, Path]]:
         """The states of a trial: epoch, number, file; the latest last."""
@@ -145,3 +151,24 @@ class Checkpoints:
             for number in chain
             for path in self._folder.glob(f"trial-{number:05d}-epoch-*.safetensors")
         )
+
+
+def best_few(
+    number: int, trials: Sequence[FrozenTrial], keep: int, sign: float
+) -> list[int]:
+    """The trials that have come to most, the best first.
+
+    Args:
+        number: One that counts already, though it may not be told that it has ended.
+        trials: All of the study.
+        keep: How many.
+        sign: -1 where higher values are better.
+    """
+    values = {
+        trial.number: sign * trial.user_attrs["best_val_loss"]
+        for trial in as_one(trials)
+        # What a paused one has come to is not its end, and its state keeps it.
+        if (trial.number == number or trial.state.is_finished())
+        and trial.user_attrs.get("best_val_loss") is not None
+    }
+    return sorted(values, key=lambda each: (values[each], each))[:keep]

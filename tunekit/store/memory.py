@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import InMemoryStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from tunekit.rungs import Chooser
 from tunekit.store.checkpoints import Checkpoints
@@ -87,6 +87,7 @@ class _Checkpoints(Checkpoints):
 
     def __init__(self) -> None:
         self._states: dict[int, State] = {}
+        self._weights: dict[int, dict[str, Any]] = {}
 
     def write(self, chain: Sequence[int], state: State, whose: str) -> None:
         self._states[chain[-1]] = state
@@ -110,10 +111,14 @@ class _Checkpoints(Checkpoints):
         self,
         number: int,
         weights: Mapping[str, Any],
-        trials: Sequence[FrozenTrial],
-        keep: int,
+        best: Collection[int],
     ) -> None:
-        pass
+        self._weights = {n: w for n, w in self._weights.items() if n in best}
+        if number in best:
+            self._weights[number] = dict(weights)
+
+    def weights(self, number: int) -> dict[str, Any] | None:
+        return self._weights.get(number)
 
 
 class _Unwritten(Journal):

@@ -31,7 +31,8 @@ from tunekit.choosers import Straight
 from tunekit.files import write_toml
 from tunekit.paused import chain_of, reached
 from tunekit.rungs import Begin, Chooser, Promote
-from tunekit.store.checkpoints import Checkpoints
+from tunekit.states import part_of
+from tunekit.store.checkpoints import Checkpoints, best_few
 from tunekit.store.folder import check_place, create, exists
 from tunekit.store.journal import Journal, quiet_optuna
 from tunekit.store.leased import Leased
@@ -308,7 +309,22 @@ class Store(Leased):
         """Keep a trial's best-epoch weights, if it is among the best few so far."""
         with self._writes.at_once():
             keep = self.settings.get("keep_checkpoints", _WEIGHTS_KEPT)
-            self._checkpoints.keep_weights(number, weights, self.tally(), keep)
+            best = best_few(number, self.tally(), keep, self.sign)
+            self._checkpoints.keep_weights(number, weights, best)
+
+    def weights(self, number: int) -> dict[str, Any] | None:
+        """The weights of a trial's best epoch; None where none can be read.
+
+        Args:
+            number: One that has ended, or is paused.
+        """
+        chain = chain_of(self.tally(), number)
+        found = self._checkpoints.weights(chain[-1])
+        if found is None:
+            state = self._checkpoints.read(chain, 10**9, self._whose)
+            best = {} if state is None else part_of(state, "best")
+            found = best or None
+        return found
 
     def _whose(self, number: int) -> str:
         """What tells a trial's states from those of every other, in any study."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,11 @@ from tunekit.closing import trials_frame
 from tunekit.errors import ConfigError
 from tunekit.history import history
 from tunekit.interrupt import Interrupted, listening, shield
-from tunekit.iterables import IterableEngine
 from tunekit.store import MemoryStore, Store, check_same, settings_of, widen
 from tunekit.tally import as_one
-from tunekit.tuning.candidates import Chosen, OwnSpace
+from tunekit.tuning.candidates import OwnSpace
 from tunekit.tuning.options import Options
+from tunekit.tuning.own import OwnEngine
 from tunekit.tuning.result import TuneResult
 from tunekit.warm import KEY, recorded
 from tunekit.workers import end_paused, work
@@ -38,10 +38,10 @@ _DESCRIBED = {"fingerprint": "make", "source": "what make returns"}
 
 
 def tune(
-    make: Callable[[Any], Iterable[float]],
+    make: Callable[[Any], Any],
     space: Mapping[str, Scale] | Callable[[Any], Any],
     *,
-    data: None = None,
+    data: Any = None,
     monitor: str = "val_loss",
     direction: str = "minimize",
     max_epochs: int,
@@ -54,24 +54,30 @@ def tune(
     enqueue: Sequence[Mapping[str, Any]] | None = None,
     warm_start: Any = None,
     stop_when_flat: bool = False,
-    trainer: None = None,
+    trainer: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]] | None = None,
     in_flight: int = 1,
     seed: int = 0,
     out: str | Path | None = None,
     extend: bool = False,
     name: str | None = None,
 ) -> TuneResult:
-    """Search the hyperparameters of a training loop.
+    """Search the hyperparameters of a LightningModule, or of any training loop.
 
     Args:
         make: Called with the parameters (human units: momentum, not its gap to one);
-            returns any iterable of floats, such as a generator that yields the
-            validation loss after each epoch. It is closed where training ends early.
+            returns a LightningModule of either Lightning package; a pair of one and its
+            data, where hyperparameters change the data; or any iterable of floats, such
+            as a generator that yields the validation loss after each epoch. It is
+            closed where training ends early.
         space: A dict of name to scale, or a function ``trial -> params`` that calls
             ``trial.suggest_float`` and the like, or ``.suggest(trial, name)`` of a
             scale; such a function is called a few times beforehand, to know it.
-        data: None; an iterable brings its own.
-        monitor: What the values are called; an iterable gives no others.
+        data: What modules are trained on that bring none: a LightningDataModule, a pair
+            of training and validation loaders, or training loaders alone. None where a
+            module has loaders of its own; an iterable always has.
+        monitor: The name under which a module logs its value, by the end of an epoch.
+            Where validation logs it several times an epoch, the best of these counts.
+            An iterable gives no other values.
         direction: ``minimize`` or ``maximize``.
         max_epochs: The longest that one trial trains; no more values are asked for.
         n_trials: The budget in trials. At least one of three budgets is needed; of
@@ -99,8 +105,14 @@ def tune(
         stop_when_flat: End the search before its budget, once all that is left of it
             can be expected to gain less than another seed changes; the study's user
             attribute ``flat`` says what was found.
-        trainer: None; an iterable brings its own.
-        in_flight: Trials that are open at once; each gives one value in turn.
+        trainer: Arguments of the Trainer that trains a module, such as
+            ``{"accelerator": "gpu", "callbacks": [EarlyStopping("val_loss")]}``, or a
+            function of the trial (its ``number`` and ``params``) that gives them.
+            Among them, callbacks, loggers and plugins may be objects, which are copied
+            for each trial, or functions of the trial, called for each. A trial keeps
+            its loggers when it is promoted. None for an iterable.
+        in_flight: Trials that are open at once; each iterable gives one value in turn.
+            Modules are trained one at a time.
         seed: Decides all that is drawn.
         out: Keep everything in the folder ``out/name``, so that the same call goes on
             with what was stopped, and returns at once what is finished. A trial that
@@ -111,7 +123,8 @@ def tune(
         name: The study's name; ``study`` when None.
 
     Raises:
-        ConfigError: An option that cannot be used; or ``make`` returns no iterable.
+        ConfigError: An option that cannot be used; ``make`` returns neither a module
+            nor an iterable; or the monitored value is not logged.
         SpaceError: A space, or an enqueued configuration, that cannot be used.
         ResumeError: The folder holds another study.
         StoppedError: Five trials in a row failed, or the folder cannot be written.
@@ -132,12 +145,6 @@ def tune(
     began = time.monotonic()
     if not callable(make):
         raise ConfigError(f"make must be a function of params, got {make!r}")
-    for what, given in (("data", data), ("trainer", trainer)):
-        if given is not None:
-            raise ConfigError(
-                f"{what} must be None, got {type(given).__name__}: make returns an "
-                "iterable of floats, which brings its own"
-            )
     options = Options(
         direction=direction,
         max_epochs=max_epochs,
@@ -157,15 +164,18 @@ def tune(
     )
     own = OwnSpace(space, options.seed)
     folder = None if out is None else Path(out) / options.name
+    engine = OwnEngine(
+        make, data=data, monitor=monitor, maximize=options.maximize, trainer=trainer
+    )
     store, finished = _open(options, own, folder)
     if not finished:
         try:
             with listening():
-                _search(store, make, own, options, began)
+                _search(store, engine, own, options, began)
         except Interrupted as stop:
             raise KeyboardInterrupt(str(stop)) from None
     order = history(store.trials(), store.order(), maximize=options.maximize)
-    return TuneResult(store.study, _frame(store), order, folder)
+    return TuneResult(store.study, _frame(store), order, folder, make, store.weights)
 
 
 def _open(options: Options, own: OwnSpace, folder: Path | None) -> tuple[Store, bool]:
@@ -223,7 +233,7 @@ def _is_finished(store: Store, before: Mapping[str, Any], options: Options) -> b
 
 def _search(
     store: Store,
-    make: Callable[[Any], Iterable[float]],
+    engine: OwnEngine,
     own: OwnSpace,
     options: Options,
     began: float,
@@ -233,11 +243,6 @@ def _search(
     until = None if options.timeout is None else began + options.timeout - spent
 
     budget = _budget(options, until)
-
-    def made(chosen: Chosen) -> Iterable[float]:
-        return make(chosen.params)
-
-    engine = IterableEngine(made, maximize=options.maximize)
     try:
         while True:
             work(store, engine, own, budget, in_flight=options.in_flight)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunekit.budget import best_of
-from tunekit.errors import StoppedError
+from tunekit.errors import ConfigError, StoppedError
 
 if TYPE_CHECKING:
     import optuna
@@ -27,12 +28,17 @@ class TuneResult:
             seconds, and one column per hyperparameter.
         history: (epochs spent in all, best value so far), one pair an improvement.
         folder: Where it is kept; None when only in memory.
+        make: What made every trial's module or iterable.
+        weights: By a trial's number, the weights of its best epoch; None where they
+            were not kept.
     """
 
     study: optuna.Study
     trials: pd.DataFrame
     history: list[tuple[int, float]]
     folder: Path | None
+    make: Callable[[Any], Any] = field(repr=False)
+    weights: Callable[[int], dict[str, Any] | None] = field(repr=False)
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -52,6 +58,32 @@ class TuneResult:
             StoppedError: If no trial had a finite value.
         """
         return float(self._best.user_attrs["best_val_loss"])
+
+    def best_module(self) -> Any:
+        """The best trial's LightningModule, made anew, with the weights it had then.
+
+        It is in evaluation mode, on the CPU.
+
+        Raises:
+            ConfigError: If iterables were searched, which leave no weights.
+            StoppedError: If no trial had a finite value, or its weights are gone.
+        """
+        best = self._best
+        made = self.make(self.best_params)
+        module = made[0] if isinstance(made, tuple) and made else made
+        if not hasattr(module, "load_state_dict"):
+            raise ConfigError(
+                "best_module needs make(params) to return a LightningModule, got "
+                f"{type(module).__name__}; use best_params"
+            )
+        weights = self.weights(best.number)
+        if weights is None:
+            raise StoppedError(
+                f"best_module needs the weights of trial {best.number}, got none that "
+                "can be read; train best_params anew"
+            )
+        module.load_state_dict(weights)
+        return module.eval()
 
     @property
     def _best(self) -> FrozenTrial:

@@ -1,0 +1,200 @@
+"""The engine for anybody's LightningModule, of either Lightning package.
+
+A module is made for every run, and made again when a paused run goes on: its weights,
+optimizers, schedules, callbacks and progress come from a checkpoint of Lightning's own,
+kept as tensors and plain values (:mod:`tunekit.plain`). Module, data and every epoch
+draw from random streams of the run alone, so that a run which was paused, in this
+process or another, goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from multiprocessing import Pipe
+from typing import Any
+
+from tunekit.errors import ConfigError
+from tunekit.feed import one_by_one, train_together
+from tunekit.follow import HELD, Follower, follow
+from tunekit.limit import Alarm
+from tunekit.packages import package_of, part_of
+from tunekit.plain import unpacked
+from tunekit.quiet import quiet
+from tunekit.ranks import Link, fit_in_processes
+from tunekit.states import from_bytes
+from tunekit.states import part_of as part_of_state
+from tunekit.streams import seed_streams, streams_kept
+from tunekit.trainers import OpenTrial, TrainerOptions, Trainers, fit_arguments
+from tunekit.trial import (
+    Feed,
+    Fitted,
+    Heard,
+    Metrics,
+    OnEpoch,
+    Recipe,
+    Run,
+    State,
+    Verdict,
+)
+
+__all__ = ["ModuleEngine"]
+
+
+class ModuleEngine:
+    """Trains runs, one at a time, in a Trainer each.
+
+    Args:
+        make: Called with a run's ``params``; returns a LightningModule, or a pair of
+            one and its data.
+        data: The data of all modules that bring none; see
+            :func:`tunekit.trainers.fit_arguments`.
+        monitor: The name under which a module logs its value.
+        maximize: Whether higher values are better.
+        trainer: Arguments of a Trainer, or a function of the trial that gives them.
+        shown: From a run's ``params`` to what such a function sees of them.
+
+    Raises:
+        ConfigError: An argument of a Trainer that is not to be given.
+    """
+
+    name = "lightning"
+    trouble = ""
+
+    def __init__(
+        self,
+        make: Callable[[Any], Any],
+        *,
+        data: Any = None,
+        monitor: str = "val_loss",
+        maximize: bool = False,
+        trainer: TrainerOptions | None = None,
+        shown: Callable[[Any], Any] = lambda params: params,
+    ) -> None:
+        self._make, self._data, self._monitor = make, data, monitor
+        self._maximize, self._trainers = maximize, Trainers(trainer or {})
+        self._shown = shown
+
+    def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
+        """Train one run to its end; see :class:`tunekit.trial.Engine`."""
+
+        def hear(heard: Heard) -> bool:
+            return on_epoch(heard.epoch, heard.metrics)
+
+        return train_together(self, [run], hear)[0]
+
+    def train_until(
+        self, run: Run, on_epoch: Callable[[int, Metrics], Verdict]
+    ) -> Fitted | State:
+        """Train one run until it ends or is paused; see :data:`tunekit.feed.Train`.
+
+        Raises:
+            ConfigError: What ``make`` gives is no LightningModule, does not log the
+                monitored value, or keeps what no file can hold without running code.
+            TookLongerError: It trains for longer than the run may.
+            Exception: Whatever the module raises.
+        """
+        alarm = Alarm(run.max_seconds)
+
+        def hear(epoch: int, metrics: Metrics) -> Verdict:
+            alarm.off()  # what is written down is not broken off
+            verdict = on_epoch(epoch, metrics)
+            left = run.seconds_left(follower.curve)
+            # At its end, or late, it is over: what follows is not its training.
+            if verdict is Verdict.GO_ON and (left is None or left > 0):
+                alarm.set(left)
+            return verdict
+
+        follower = Follower(run, self._monitor, hear, maximize=self._maximize)
+        with streams_kept(), quiet():
+            return alarm.during(
+                run.seconds_left(follower.curve), lambda: self._fit(run, follower)
+            )
+
+    def _fit(self, run: Run, follower: Follower) -> Fitted | State:
+        seed_streams(run, "module")
+        module, data = made(self._make(run.params), self._data)
+        seed_streams(run, "data")
+        package = package_of(module)
+        assert package is not None
+        trial = OpenTrial(int(run.key.rpartition("-")[2]), self._shown(run.params))
+        came_to = self._trained(package, trial, module, fit_arguments(data), follower)
+        if came_to.extra is not None:
+            return came_to
+        self._trainers.forget(trial.number)
+        return Fitted(
+            curve=list(came_to.curve),
+            best_epoch=came_to.best_epoch,
+            weights=part_of_state(came_to, "best"),
+            diverged=follower.diverged,
+        )
+
+    def _trained(
+        self,
+        package: str,
+        trial: OpenTrial,
+        module: Any,
+        data: Mapping[str, Any],
+        follower: Follower,
+    ) -> State:
+        """What a module has come to in a Trainer of its own."""
+        run, state = follower.run, None
+        if run.state is not None:
+            state = unpacked(run.state.tensors, run.state.extra)
+        callback = follow(package)(follower)
+        trainer = self._trainers.make(package, trial, run.max_epochs, callback, state)
+
+        def fit() -> None:
+            trainer.fit(module, **data, ckpt_path=None if state is None else HELD)
+
+        if trainer.world_size == 1:
+            fit()
+            kept = trainer.strategy.checkpoint_io.checkpoint
+            return follower.state(kept if follower.pausing else None)
+        line, far = Pipe()
+        link = Link(far)
+        callback.follower = Follower(
+            run, self._monitor, link, maximize=self._maximize, tell=link.send
+        )
+        return from_bytes(fit_in_processes(trainer, fit, line, follower))
+
+    def train_all(self, feed: Feed, slots: int) -> None:
+        """Train the feed's runs one after the other; a Trainer holds only one."""
+        one_by_one(self.train_until, feed)
+
+    def forget(self, key: str) -> None:
+        """Let go of the loggers of a paused run that will not go on."""
+        self._trainers.forget(int(key.rpartition("-")[2]))
+
+    def expect(self, recipe: Recipe, epochs: int, slots: int) -> None:
+        """Nothing to make ready."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def made(given: Any, data: Any) -> tuple[Any, Any]:
+    """The module and the data of what ``make`` has given.
+
+    Args:
+        given: A LightningModule, or a pair of one and its data.
+        data: What all share that bring none.
+
+    Raises:
+        ConfigError: If it is neither, or there is no data.
+    """
+    pair = isinstance(given, tuple) and len(given) == 2
+    module, own = given if pair else (given, None)
+    package, name = package_of(module), type(module).__name__
+    if package is None:
+        raise ConfigError(
+            "make(params) must return a LightningModule, or a pair of one and its "
+            f"data, got {name}"
+        )
+    data = data if own is None else own
+    nobody = part_of(package, "LightningModule").train_dataloader
+    if data is None and type(module).train_dataloader is nobody:
+        raise ConfigError(
+            f"data must be given where a module brings none, as {name}, got None; give "
+            "a LightningDataModule, or a pair of training and validation loaders"
+        )
+    return module, data
