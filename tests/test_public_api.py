@@ -24,6 +24,7 @@ PROMISED = {
     "Result",
     "SpaceError",
     "TuneResult",
+    "TunedClassifier",
     "TunekitError",
     "Uniform",
     "tune",

@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tunekit.classifier import TunedClassifier as TunedClassifier
     from tunekit.config import Config as Config
     from tunekit.errors import ConfigError as ConfigError
     from tunekit.errors import DataError as DataError
@@ -59,6 +60,7 @@ _HOMES = {
     "SpaceError": "errors",
     "StoppedError": "errors",
     "TuneResult": "tuning",
+    "TunedClassifier": "classifier",
     "TunekitError": "errors",
     "Uniform": "space",
     "run": "study",

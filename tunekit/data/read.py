@@ -46,6 +46,8 @@ class RawTable:
     """The column of classes, where the format itself says so."""
     array_names: tuple[str, ...] = ()
     """The columns that came from one array, in its order."""
+    in_memory: bool = False
+    """Whether no file was read: who holds the rows leaves columns out themselves."""
     lines: Lines | None = field(default=None, repr=False)
     """The lines of a text file, where columns of ``cells`` are numbers already."""
 

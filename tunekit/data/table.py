@@ -28,10 +28,10 @@ from tunekit.data.preprocess import Preprocessor
 from tunekit.data.read import RawTable, listed, read_table
 from tunekit.data.split import check_shares, stratified
 from tunekit.data.text import ROW_INDEX
-from tunekit.data.typed import type_columns
+from tunekit.data.typed import TypedColumns, type_columns
 from tunekit.errors import DataError, did_you_mean
 
-__all__ = ["Table", "load"]
+__all__ = ["Table", "fit_columns", "load", "notes"]
 
 PARTS = ("train", "validation", "test")
 
@@ -149,17 +149,8 @@ def load(
     learnt = [rows[part] for part in here if part != "test"]
     unnamed = [ROW_INDEX] if ROW_INDEX in raw.cells.columns else []
     typed = type_columns(raw, [target, *dropped, *unnamed], np.concatenate(learnt))
-    columns = typed.columns
     train = typed.frame.iloc[rows["train"]]
-    fitted = Preprocessor.fit(train, columns, array_names=raw.array_names)
-    if not fitted.column_names:
-        reasons = listed([f"{n} ({why})" for n, why in fitted.left_out.items()], 3)
-        raise DataError(
-            f"{raw.source}: at least one column that varies is needed besides the "
-            f"target, got none{': ' + reasons if reasons else ''}"
-        )
-
-    typed.check(fitted.column_names)
+    fitted, columns = fit_columns(raw, typed, train)
     y_of = {part: y_all[rows[part]] for part in here} | {
         part: _own_classes(own[part], target, classes, fitted) for part in own
     }
@@ -172,15 +163,14 @@ def load(
     test_frame = own["test"].frame if "test" in own else raw.rows(rows["test"])
     rows |= {part: np.arange(len(y_of[part]), dtype=np.int64) for part in own}
     digests = {"main": raw.digest} | {part: own[part].digest for part in own}
-    columns = [replace(c, note=fitted.left_out.get(c.name, "")) for c in columns]
     return Table(
         source=raw.source,
         fingerprint=_fingerprint(digests, target, dropped),
         target=target,
         n_rows=len(raw.cells),
-        columns=tuple(columns),
+        columns=columns,
         classes=classes,
-        notes=_notes(columns, dropped, unnamed),
+        notes=notes(columns, dropped, unnamed),
         preprocessor=fitted,
         split={part: rows[part] for part in PARTS},
         files={
@@ -196,6 +186,31 @@ def load(
         ),
         _y_test=y_of["test"],
     )
+
+
+def fit_columns(
+    raw: RawTable, typed: TypedColumns, train: pd.DataFrame
+) -> tuple[Preprocessor, tuple[Column, ...]]:
+    """What makes inputs of rows, fitted on training rows; and what became of columns.
+
+    Args:
+        raw: The table, for its name in messages.
+        typed: Its columns.
+        train: The training rows of these.
+
+    Raises:
+        DataError: When no column varies, or one that does has a cell of another kind.
+    """
+    fitted = Preprocessor.fit(train, typed.columns, array_names=raw.array_names)
+    if not fitted.column_names:
+        reasons = listed([f"{n} ({why})" for n, why in fitted.left_out.items()], 3)
+        raise DataError(
+            f"{raw.source}: at least one column that varies is needed besides the "
+            f"target, got none{': ' + reasons if reasons else ''}"
+        )
+    typed.check(fitted.column_names)
+    out = fitted.left_out
+    return fitted, tuple(replace(c, note=out.get(c.name, "")) for c in typed.columns)
 
 
 def _target(raw: RawTable, target: str | None) -> str:
@@ -279,15 +294,16 @@ def _fingerprint(digests: dict[str, str], target: str, drop: Sequence[str]) -> s
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 
-def _notes(
-    columns: Sequence[Column], dropped: Sequence[str], unnamed: Sequence[str]
+def notes(
+    columns: Sequence[Column], dropped: Sequence[str] = (), unnamed: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    notes = [f"left out as asked: {listed(dropped, 5)}"] if dropped else []
+    """What was left out, and why, in lines for people."""
+    found = [f"left out as asked: {listed(dropped, 5)}"] if dropped else []
     if unnamed:
-        notes.append(
+        found.append(
             "left out, taken for a row index: the first column, without a name"
         )
     for reason in sorted({column.note for column in columns} - {""}):
         names = [column.name for column in columns if column.note == reason]
-        notes.append(f"left out, {reason}: {listed(names, 5)}")
-    return tuple(notes)
+        found.append(f"left out, {reason}: {listed(names, 5)}")
+    return tuple(found)

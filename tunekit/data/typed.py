@@ -92,16 +92,16 @@ def type_columns(
         columns.append(Column(name, kind, missing))
         typed[name] = pd.Series(values, dtype=values.dtype)
         if kind == "categorical":
-            _check_categories(raw.source, name, typed[name])
+            _check_categories(raw, name, typed[name])
     frame = pd.DataFrame(typed, index=raw.cells.index, copy=False)
     return TypedColumns(frame, columns, torn)
 
 
-def _check_categories(source: str, name: str, texts: pd.Series[Any]) -> None:
+def _check_categories(raw: RawTable, name: str, texts: pd.Series[Any]) -> None:
     n_texts = len(pd.unique(texts.dropna()))
     if n_texts > MAX_CATEGORIES:
+        how = "" if raw.in_memory else f" with --drop {shlex.quote(name)}"
         raise DataError(
-            f'{source}, column "{name}": at most {MAX_CATEGORIES:,} different texts '
-            f"can be used as categories, got {n_texts:,}; "
-            f"leave it out with --drop {shlex.quote(name)}"
+            f'{raw.source}, column "{name}": at most {MAX_CATEGORIES:,} different '
+            f"texts can be used as categories, got {n_texts:,}; leave it out{how}"
         )

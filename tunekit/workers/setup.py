@@ -14,7 +14,7 @@ from tunekit.data import Table, load
 from tunekit.flat import Remaining
 from tunekit.search import chooser, pruner, rungs_of, sampler
 from tunekit.space import Categorical, Range, Space, recipe_space
-from tunekit.store import Store
+from tunekit.store import MemoryStore, Store
 from tunekit.tally import ended
 from tunekit.trial import Recipe
 from tunekit.warm import Params, Warm, earlier, matched, recorded, warm
@@ -91,8 +91,12 @@ class Setup:
         slots = min(in_flight or config.open_trials, config.n_trials or 10**9)
         engine.expect(self.default_recipe(), epochs, slots)
 
-    def open(self) -> Store:
-        """The study in its folder, with the sampler and pruner that options name."""
+    def open(self, *, in_memory: bool = False) -> Store:
+        """The study in its folder, with the sampler and pruner that options name.
+
+        Args:
+            in_memory: A new one that is kept nowhere instead.
+        """
         config = self.config
         rungs = rungs_of(config.pruner, config.max_epochs)
         common: dict[str, Any] = {
@@ -101,7 +105,8 @@ class Setup:
             "rungs": rungs,
             "epochs": config.epochs,
         }
-        first = [self._fits(params) for params in recorded(config.folder)]
+        known = [] if in_memory else recorded(config.folder)
+        first = [self._fits(params) for params in known]
         proposes = sampler(
             config.sampler,
             self.space,
@@ -119,6 +124,8 @@ class Setup:
             **common,
         )
         prunes = pruner(config.pruner, config.max_epochs)
+        if in_memory:
+            return MemoryStore(config.name, self.settings, proposes, prunes, decides)
         return Store(config.folder, proposes, prunes, decides)
 
     def warm(self) -> Warm:
