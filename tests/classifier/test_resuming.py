@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,22 @@ def test_a_study_that_has_ended_is_returned_without_training(
         loaded.predict_proba(people[0]), first.predict_proba(people[0])
     )
     assert loaded.classes_.tolist() == ["no", "yes"]
+
+
+def test_its_report_says_that_no_rows_tested_it(people: People, tmp_path: Path) -> None:
+    small(out=tmp_path, name="people").fit(*people)
+    found = json.loads((tmp_path / "people" / "report.json").read_text("utf-8"))
+    assert found["finished"]
+    assert (found["test"], found["data"]["split"]["test"]) == (None, 0)
+    assert found["engine"] == "vectorized"
+    assert found["seconds"] > 0
+    page = (tmp_path / "people" / "report.html").read_text("utf-8")
+    assert "Of 3 configurations, trial" in page
+    assert "on rows of your own" in page
+    assert "unfinished" not in page
+    (tmp_path / "people" / "report.html").unlink()
+    small(out=tmp_path, name="people").fit(*people)
+    assert (tmp_path / "people" / "report.html").read_text("utf-8") == page
 
 
 def test_on_disk_and_in_memory_the_same_is_found(

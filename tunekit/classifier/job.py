@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
+from tunekit import report
 from tunekit.budget import Budget
 from tunekit.classifier.result import Search, winner_of
 from tunekit.config import Config
@@ -151,7 +152,10 @@ class Job:
         asked = (self.metric, self.config.final_seeds)
         is_it = best is not None and predictor.info.get("trial") == best.number
         had = predictor.info.get("metric"), predictor.info.get("asked_seeds")
-        return predictor if is_it and had == asked else None
+        if not is_it or had != asked:
+            return None
+        report.renew(self.folder)
+        return predictor
 
     def _train(self, store: Store, engine: Engine, *, search_on: bool) -> Predictor:
         """Search until the budget is spent; then the winner, several times anew."""
@@ -169,7 +173,20 @@ class Job:
             if search_on:
                 self._search(store, engine, budget, on_end)
             say("training the winner anew")
-            return self._crown(store, engine)
+            predictor = self._crown(store, engine)
+            with shield():
+                self._end(store, engine)
+            return predictor
+
+    def _end(self, store: Store, engine: Engine) -> None:
+        """Record that all is done, and report."""
+        study = store.study
+        seconds = study.user_attrs.get("seconds", 0.0) + self._clock.total
+        study.set_user_attr("seconds", round(seconds, 3))
+        study.set_user_attr("engine", engine.name)
+        study.set_user_attr("finished", True)
+        if self.folder is not None:
+            report.write(self.folder)
 
     def _search(
         self,
@@ -194,7 +211,6 @@ class Job:
             # Beside another process on this study: what that one still trains.
             time.sleep(_POLL_SECONDS)
         end_paused(store, self.setup.space, engine.name)
-        store.study.set_user_attr("finished", True)
 
     def _crown(self, store: Store, engine: Engine) -> Predictor:
         """Train the winner anew with several seeds; keep the best by the metric."""

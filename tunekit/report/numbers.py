@@ -94,7 +94,7 @@ def build(folder: Path) -> dict[str, Any]:
         "folder": str(folder),
         "finished": bool(
             study.user_attrs.get("finished")
-            and winner["test"]
+            and (winner["test"] or _untested(split))
             and not states["running"]
             and not states["paused"]
         ),
@@ -220,6 +220,11 @@ def _data(split: Mapping[str, Any]) -> dict[str, Any]:
         "columns": split.get("columns", []),
         "notes": split.get("notes", []),
     }
+
+
+def _untested(split: Mapping[str, Any]) -> bool:
+    """Whether no rows were set aside for a test: whoever asked keeps their own."""
+    return not split.get("test", True)
 
 
 def _stopped(trials: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -16,6 +16,7 @@ __all__ = [
     "progress",
     "range_text",
     "trainings_left_out",
+    "untested",
 ]
 
 MEANINGS = {
@@ -81,6 +82,23 @@ def progress(report: Mapping[str, Any]) -> str:
         f"The search is unfinished: {total} configurations so far, the best one "
         f"(trial {best['number']}) with a validation loss of "
         f"{value_text(best['val_loss'])}."
+    )
+
+
+def untested(report: Mapping[str, Any]) -> str:
+    """What a search without test rows has found, in a sentence.
+
+    Example:
+        >>> best = {"number": 3, "val_loss": 0.25}
+        >>> rows = {"split": {"validation": 30}}
+        >>> untested({"trials": {"total": 8}, "best": best, "data": rows})
+        'Of 8 configurations, trial 3 has the lowest loss on 30 validation rows: 0.25.'
+    """
+    total, best = report["trials"]["total"], report["best"]
+    rows = report["data"]["split"]["validation"]
+    return (
+        f"Of {total} configurations, trial {best['number']} has the lowest loss on "
+        f"{rows} validation rows: {value_text(best['val_loss'])}."
     )
 
 
