@@ -324,6 +324,25 @@ def test_cosine_without_a_horizon_says_what_to_set(table):
     assert "cosine" in str(caught.value)
 
 
+def test_a_horizon_of_its_own_lets_training_end_before_the_schedule_does(table):
+    half, _ = fitted(PACKAGES[0], table, {"horizon": 4}, max_epochs=2)
+    short, _ = fitted(PACKAGES[0], table, max_epochs=2)
+    other = {}
+
+    class Keep(importlib.import_module(PACKAGES[0]).Callback):
+        def on_train_epoch_end(self, trainer, module):
+            copied = {k: v.clone() for k, v in module.state_dict().items()}
+            other[trainer.current_epoch + 1] = copied
+
+    fitted(PACKAGES[0], table, max_epochs=4, callbacks=[Keep()])
+    for name, value in half.state_dict().items():
+        assert value.equal(other[2][name]), name
+    weights = next(iter(half.net.parameters()))
+    assert not weights.equal(next(iter(short.net.parameters())))
+    with pytest.raises(ValueError, match="got 0"):
+        fitted(PACKAGES[0], table, {"horizon": 0}, max_epochs=2)
+
+
 @pytest.mark.parametrize("schedule", sorted({*SCHEDULES} - {"cosine"}))
 def test_other_schedules_need_no_horizon(table, schedule):
     _, used = fitted(

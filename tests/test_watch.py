@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tunekit.fit import Batches, LightningEngine
+from tunekit.batches import Batches
+from tunekit.fit import LightningEngine
 from tunekit.module import lit_mlp
 from tunekit.optim import lr_factor
 from tunekit.states import from_bytes, to_bytes

@@ -6,13 +6,12 @@ by ``trainer.should_stop`` alone, and ``max_epochs`` stays the full horizon, so 
 schedules do not notice. Only one that hangs is ended by an exception through the
 Trainer, where that can be (:mod:`tunekit.limit`).
 
-Shapes: N rows, F inputs, B rows of a batch.
+Shapes: N rows, F inputs.
 """
 
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tunekit.batches import Batches, Rows
 from tunekit.feed import one_by_one, train_together
 from tunekit.limit import Alarm
 from tunekit.machine import MANY_THREADS_FLOPS, device_of, threads
 from tunekit.module import lit_mlp
 from tunekit.quiet import quiet
-from tunekit.seeds import torch_generator
 from tunekit.trial import (
     Feed,
     Fitted,
@@ -40,68 +39,9 @@ from tunekit.trial import (
 )
 from tunekit.watch import watch
 
-__all__ = ["Batches", "LightningEngine"]
+__all__ = ["LightningEngine"]
 
 _PACKAGE = "pytorch_lightning"
-_VALIDATION_ROWS = 8192
-"""Rows of a validation batch: bounds memory; the result does not depend on it."""
-
-
-class Batches:
-    """Shuffled mini-batches of tensors; the order depends on seed, key and epoch.
-
-    A last batch of a single row joins the one before it, because batch norm has no
-    variance of one row; every other last batch stays as short as it is.
-
-    Example:
-        >>> x, y = torch.arange(5.0)[:, None], torch.zeros(5, dtype=torch.long)
-        >>> [len(y_B) for x_BF, y_B in Batches(x, y, batch_size=2, seed=0, key="a")]
-        [2, 3]
-    """
-
-    def __init__(
-        self, x_NF: Tensor, y_N: Tensor, *, batch_size: int, seed: int, key: str
-    ) -> None:
-        self.x_NF, self.y_N = x_NF, y_N
-        self.batch_size, self.seed, self.key = batch_size, seed, key
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        """Batches an epoch."""
-        full, rest = divmod(len(self.y_N), self.batch_size)
-        return max(1, full + (rest > 1))
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch's batches; the next iteration is the next epoch's."""
-        generator = torch_generator(self.seed, self.key, "batches", self.epoch)
-        self.epoch += 1
-        order_N = torch.randperm(len(self.y_N), generator=generator)
-        order_N = order_N.to(self.x_NF.device)
-        n_batches = len(self)
-        for i in range(n_batches):
-            start = i * self.batch_size
-            end = None if i == n_batches - 1 else start + self.batch_size
-            chosen_B = order_N[start:end]
-            yield self.x_NF[chosen_B], self.y_N[chosen_B]
-
-
-class Rows:
-    """Rows in their own order, in large batches, for evaluation."""
-
-    def __init__(self, x_NF: Tensor, y_N: Tensor) -> None:
-        self.x_NF, self.y_N = x_NF, y_N
-
-    def __len__(self) -> int:
-        """Batches."""
-        return math.ceil(len(self.y_N) / _VALIDATION_ROWS)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of rows."""
-        yield from zip(
-            torch.split(self.x_NF, _VALIDATION_ROWS),
-            torch.split(self.y_N, _VALIDATION_ROWS),
-            strict=True,
-        )
 
 
 class LightningEngine:

@@ -24,7 +24,7 @@ from tunekit.errors import DataError
 from tunekit.metrics import accuracy, cross_entropy
 from tunekit.mlp import MLP
 from tunekit.optim import build_optimizer, lr_factor
-from tunekit.packages import imported_package
+from tunekit.packages import in_use
 from tunekit.seeds import seed_for, torch_generator
 from tunekit.trial import Activation, Optimizer, Recipe, Schedule, Shape
 
@@ -56,7 +56,8 @@ def lit_mlp(package: str) -> Any:
 
         Logs ``train_loss``, ``train_score``, ``val_loss``, ``val_score`` (and
         ``test_…``) once an epoch; scores are accuracies. Batches are pairs (x, y). The
-        Trainer's ``max_epochs`` is the horizon of the cosine schedule.
+        Trainer's ``max_epochs`` is the horizon of the cosine schedule, unless
+        ``horizon`` names another.
 
         Shape:
             Input (B, n_features) floats; output of ``forward`` and ``predict_step``:
@@ -83,6 +84,7 @@ def lit_mlp(package: str) -> Any:
             schedule: Schedule = "cosine",
             lr_decay: float = 0.03,
             label_smoothing: float = 0.0,
+            horizon: int | None = None,
             seed: int = 0,
             key: str = "trial-0",
         ) -> None:
@@ -108,6 +110,8 @@ def lit_mlp(package: str) -> Any:
                     ``cosine``.
                 lr_decay: Relative decay an epoch, where the schedule has one.
                 label_smoothing: Of the training loss alone.
+                horizon: Epochs over which the cosine schedule falls; the Trainer's
+                    ``max_epochs`` when None.
                 seed: Seed of initial weights and dropout.
                 key: Which run of that seed this is; another key, other streams.
             """
@@ -117,6 +121,7 @@ def lit_mlp(package: str) -> Any:
             self.recipe = Recipe(
                 **{k: v for k, v in self.hparams.items() if k in fields}
             )
+            self.horizon = horizon
             self.net = MLP(
                 n_features,
                 n_classes,
@@ -211,7 +216,9 @@ def lit_mlp(package: str) -> Any:
         def configure_optimizers(self) -> Any:
             """The recipe's optimizer, and its schedule stepped once an epoch."""
             optimizer = build_optimizer(self.recipe, self.parameters())
-            horizon = self.trainer.max_epochs or 1
+            horizon = self.horizon
+            if horizon is None:
+                horizon = self.trainer.max_epochs or 1
             if self.recipe.schedule == "cosine" and horizon < 1:
                 raise ValueError(
                     "the cosine schedule needs a horizon: set the Trainer's "
@@ -265,6 +272,5 @@ else:
     def __getattr__(name: str) -> Any:
         """``LitMLP``, decided once, when it is first asked for."""
         if name == "LitMLP":
-            # Kept: a package imported later must not turn it into another class.
-            return globals().setdefault(name, lit_mlp(imported_package()))
+            return globals().setdefault(name, lit_mlp(in_use()))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The two Lightning packages: which of them an object belongs to.
+"""The two Lightning packages: which is in use, and which an object belongs to.
 
 ``pytorch_lightning`` and ``lightning.pytorch`` are separate class trees: what is made
 for a Trainer of one has to be made of the classes of that one.
@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import importlib
 import sys
+from functools import cache
 from typing import Any
 
-__all__ = ["PACKAGES", "imported_package", "package_of", "part_of"]
+__all__ = ["PACKAGES", "in_use", "package_of", "part_of"]
 
 PACKAGES = ("pytorch_lightning", "lightning.pytorch")
+"""The one that is taken where nothing speaks for either, first."""
 
 
-def imported_package() -> str:
-    """The package in use: the one that is imported, if it is only one."""
+@cache
+def in_use() -> str:
+    """The package that is imported; ``pytorch_lightning`` if neither or both are.
+
+    Decided once: a package that is imported later must not turn what was made for the
+    other into something else.
+
+    Example:
+        >>> in_use() in PACKAGES
+        True
+    """
     imported = [package for package in PACKAGES if package in sys.modules]
     return imported[0] if len(imported) == 1 else PACKAGES[0]
 

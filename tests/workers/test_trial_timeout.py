@@ -23,9 +23,10 @@ from optuna.trial import TrialState
 
 import tunekit
 from tunekit import LogUniform
+from tunekit.batches import Batches
 from tunekit.budget import Budget
 from tunekit.errors import StoppedError
-from tunekit.fit import Batches, LightningEngine
+from tunekit.fit import LightningEngine
 from tunekit.trial import Run
 from tunekit.workers import work
 
