@@ -23,6 +23,7 @@ PROMISED = {
     "ResumeError",
     "Result",
     "SpaceError",
+    "TableData",
     "TuneResult",
     "TunedClassifier",
     "TunekitError",

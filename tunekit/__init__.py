@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tunekit.classifier import TunedClassifier as TunedClassifier
     from tunekit.config import Config as Config
+    from tunekit.datamodule import TableData as TableData
     from tunekit.errors import ConfigError as ConfigError
     from tunekit.errors import DataError as DataError
     from tunekit.errors import MissingExtraError as MissingExtraError
@@ -59,6 +60,7 @@ _HOMES = {
     "Result": "study",
     "SpaceError": "errors",
     "StoppedError": "errors",
+    "TableData": "datamodule",
     "TuneResult": "tuning",
     "TunedClassifier": "classifier",
     "TunekitError": "errors",
