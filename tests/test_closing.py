@@ -74,6 +74,7 @@ def test_every_figure_is_told() -> None:
     assert ["default", "recipe", "5.00%", "0.4000"] in rows
     assert "tensorboard --logdir runs/digits/tb" in text
     assert "python -m tunekit.predict runs/digits rows.csv" in text
+    assert "python -m tunekit.export runs/digits" in text
     assert "--n-trials 18" in text
 
 

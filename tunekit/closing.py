@@ -76,6 +76,7 @@ def show_result(console: Console, config: Config, report: Mapping[str, Any]) -> 
         f"report      {config.folder / 'report.html'}",
         f"curves      tensorboard --logdir {folder}/tb",
         f"predict     python -m tunekit.predict {folder} rows.csv -o predictions.csv",
+        f"export      python -m tunekit.export {folder}",
         f"search on   the same command {_larger(config, report)}",
     )
 

@@ -45,3 +45,26 @@ class Result:
     def history(self) -> list[tuple[int, float]]:
         """(epochs spent in all, best validation loss so far), one an improvement."""
         return [(epochs, loss) for epochs, loss in self.report["history"]]
+
+    def as_config(self) -> dict[str, Any]:
+        """What trains the saved model again, as LightningCLI reads it.
+
+        ``LitMLP(**config["model"])``, ``TableData(**config["data"])`` and
+        ``Trainer(**config["trainer"])`` are what its sections stand for.
+
+        Raises:
+            DataError: The model's files are damaged or gone.
+        """
+        from tunekit.export import read
+
+        return read(self.folder).as_config()
+
+    def as_python(self) -> str:
+        """What trains the saved model again, as a program, ready to paste.
+
+        Raises:
+            DataError: The model's files are damaged or gone.
+        """
+        from tunekit.export import FORMATS, read
+
+        return FORMATS["python"](read(self.folder))["train.py"]
