@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,28 @@ def test_a_study_without_a_winner_is_told_what_to_do(
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "the study has no model yet, it is unfinished; run the same" in told
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (15, 143)])
+def test_an_interrupt_ends_the_command_without_a_traceback(
+    copy: Path, signum: int, code: int
+) -> None:
+    # A file is a pipe that nobody writes into: the command waits for it.
+    (copy / "study.toml").unlink()
+    os.mkfifo(copy / "study.toml")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tunekit.export", str(copy)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # Opening for writing returns once the command reads, thus listens to signals.
+    with process, (copy / "study.toml").open("w"):
+        process.send_signal(signum)
+        out, told = process.communicate(timeout=240)
+    assert (process.returncode, out, told) == (code, "", "\nstopped\n")
+    assert not (copy / "export").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")

@@ -30,7 +30,8 @@ def files(winner: Winner) -> dict[str, str]:
 def _config(winner: Winner) -> str:
     study = one_line(str(winner.folder))
     text = f"""\
-# The winner of the study {study} (trial {winner.trial}), for LightningCLI:
+# The winner of the study {study} (trial {winner.trial}), for LightningCLI, which
+# needs "jsonargparse[signatures]":
 #
 #     python cli.py fit --config config.yaml
 #
