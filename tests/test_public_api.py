@@ -24,6 +24,7 @@ PROMISED = {
     "Result",
     "SpaceError",
     "TableData",
+    "TrialCallback",
     "TuneResult",
     "TunedClassifier",
     "TunekitError",

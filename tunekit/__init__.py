@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tunekit.space import Uniform as Uniform
     from tunekit.study import Result as Result
     from tunekit.study import run as run
+    from tunekit.trial_callback import TrialCallback as TrialCallback
     from tunekit.tuning import TuneResult as TuneResult
     from tunekit.tuning import tune as tune
 
@@ -61,6 +62,7 @@ _HOMES = {
     "SpaceError": "errors",
     "StoppedError": "errors",
     "TableData": "datamodule",
+    "TrialCallback": "trial_callback",
     "TuneResult": "tuning",
     "TunedClassifier": "classifier",
     "TunekitError": "errors",
