@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
+import inspect
 import re
-import subprocess
 import sys
 import tomllib
+import types
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -19,21 +21,17 @@ import tunekit
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "optunahub/package/samplers/coarse_to_fine"
 README = (PACKAGE / "README.md").read_text("utf-8")
-LOADER = '''
-import importlib.util, sys
-from pathlib import Path
 
-def load_local_module(package, *, registry_root):
-    """As optunahub does: a package by its path, under its own name."""
-    folder = Path(registry_root) / package
-    spec = importlib.util.spec_from_file_location(folder.name, folder / "__init__.py")
-    module = sys.modules[folder.name] = importlib.util.module_from_spec(spec)
+
+def load_local_module(package: str, *, registry_root: str) -> Any:
+    """A package by its path, as optunahub loads it."""
+    path = Path(registry_root) / package / "__init__.py"
+    spec = importlib.util.spec_from_file_location("loaded_by_path", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-def load_module(package):
-    return load_local_module(package, registry_root="package")
-'''
 
 
 def table(text: str) -> list[str]:
@@ -81,18 +79,13 @@ def test_the_license_is_that_of_the_project() -> None:
 
 
 def test_the_package_loads_by_its_path_and_holds_the_sampler_itself() -> None:
-    spec = importlib.util.spec_from_file_location("hub", PACKAGE / "__init__.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    root = str(PACKAGE.parents[1])
+    module = load_local_module("samplers/coarse_to_fine", registry_root=root)
     assert module.__all__ == ["CoarseToFineSampler"]
     assert module.CoarseToFineSampler is tunekit.CoarseToFineSampler
 
 
 def test_the_arguments_told_are_the_arguments_there_are() -> None:
-    import inspect
-
     signature = inspect.signature(tunekit.CoarseToFineSampler)
     told = re.search(r"`CoarseToFineSampler\((.*)\)`", README)
     assert told is not None
@@ -102,24 +95,21 @@ def test_the_arguments_told_are_the_arguments_there_are() -> None:
 
 
 @pytest.mark.parametrize("which", ["example.py", "README.md"])
-def test_the_example_runs(tmp_path: Path, which: str) -> None:
+def test_the_example_runs(
+    which: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     if which == "README.md":
         (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     else:
         code = (PACKAGE / which).read_text("utf-8")
-    (tmp_path / "optunahub.py").write_text(LOADER)
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", code],
-        cwd=ROOT / "optunahub",
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert re.match(r"\{'lr': 0\.00\d+, 'dropout': 0\.\d+\} \d", done.stdout)
+    hub: Any = types.ModuleType("optunahub")
+    hub.load_local_module = load_local_module
+    hub.load_module = partial(load_local_module, registry_root="package")
+    monkeypatch.setitem(sys.modules, "optunahub", hub)
+    monkeypatch.chdir(PACKAGE.parents[2])
+    exec(compile(code, which, "exec"), {"__name__": "__main__"})
+    printed = capsys.readouterr().out
+    assert re.match(r"\{'lr': 0\.00\d+, 'dropout': 0\.\d+\} \d", printed)
 
 
 def test_it_says_which_optuna_it_was_tried_with() -> None:

@@ -14,6 +14,7 @@ is made sure that all of them train one configuration.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import math
@@ -230,8 +231,11 @@ has ended; give the callback to the Trainer and ask after fit
 
     def _unreachable(self) -> str:
         """What is wrong where the storage lies in another process's memory alone."""
-        if not isinstance(self.trial, optuna.Trial) or self._reported() is not None:
+        if not isinstance(self.trial, optuna.Trial):
             return ""
+        with contextlib.suppress(KeyError):
+            if self._reported() is not None:
+                return ""
         return (
             "the study's storage must be reachable from the processes that Lightning "
             'starts, got one that is not, such as "sqlite:///:memory:"; use a file, or '
@@ -259,7 +263,7 @@ has ended; give the callback to the Trainer and ask after fit
             if not math.isfinite(number):
                 number = self._worst()
             self.trial.report(number, step)
-            pruned = self.trial.should_prune()
+            pruned = bool(self.trial.should_prune())  # some pruners say it in numpy
             heard = _Heard(step, number, pruned=pruned, logged=logged)
         if self._is_away:
             # Appended, and for nobody else to read: several fits may follow.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -38,6 +39,7 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("MASTER_PORT", "0")
     monkeypatch.delenv("MASTER_PORT")
     yield
+    gc.collect()
     assert list(folder.glob("tunekit-*")) == []
 
 
@@ -72,10 +74,8 @@ def test_a_search_in_two_forked_processes_is_that_of_a_plain_loop() -> None:
     assert {t.state for t in study.trials} == {TrialState.PRUNED, TrialState.COMPLETE}
 
 
-@pytest.mark.parametrize("how", [FORK, SPAWN], ids=["fork", "spawn"])
-def test_every_storage_has_each_report_once(
-    storage: Any, how: dict[str, Any], tmp_path: Path
-) -> None:
+def pruned_in(how: dict[str, Any], storage: Any) -> list[Any]:
+    """The story of a study with one trial, pruned in its second epoch."""
     study = optuna.create_study(
         storage=storage, pruner=pruners.ThresholdPruner(upper=2)
     )
@@ -88,10 +88,21 @@ def test_every_storage_has_each_report_once(
         return 1.0
 
     study.optimize(objective, n_trials=1)
-    assert story(study) == [(TrialState.PRUNED, {1: 1.5, 2: 3.5}, 3.5)]
+    return story(study)
+
+
+PRUNED = [(TrialState.PRUNED, {1: 1.5, 2: 3.5}, 3.5)]
+
+
+def test_every_storage_has_each_report_once(storage: Any, tmp_path: Path) -> None:
+    assert pruned_in(FORK, storage) == PRUNED
     journal = tmp_path / "journal.log"
     if journal.exists():
         assert journal.read_text().count("intermediate_value") == 2
+
+
+def test_processes_that_begin_anew_report_to_memory_too() -> None:
+    assert pruned_in(SPAWN, None) == PRUNED
 
 
 def test_a_storage_in_another_process_is_refused_in_one_line() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -62,11 +63,16 @@ def test_fifty_pruned_trials_with_loader_workers_leave_nothing() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
 @pytest.mark.parametrize(
-    ("package", "signum"),
-    [(PACKAGES[0], signal.SIGINT), (PACKAGES[1], signal.SIGTERM)],
+    ("package", "signum", "how"),
+    [
+        (PACKAGES[0], signal.SIGINT, {}),
+        (PACKAGES[1], signal.SIGTERM, {}),
+        (PACKAGES[1], signal.SIGINT, {"strategy": "ddp_fork", "devices": 2}),
+    ],
+    ids=["ctrl-c", "sigterm", "ctrl-c-two-processes"],
 )
 def test_a_stopped_training_is_a_failed_trial(
-    tmp_path: Path, package: str, signum: signal.Signals
+    tmp_path: Path, package: str, signum: signal.Signals, how: dict[str, Any]
 ) -> None:
     journal = tmp_path / "journal.log"
     code = f"""
@@ -87,7 +93,8 @@ def test_a_stopped_training_is_a_failed_trial(
         def objective(trial):
             trial.suggest_float("x", 0, 1)
             callback = TrialCallback(trial)
-            endless = trainer({package!r}, callback, Loud(), max_epochs=10**6)
+            how = dict(max_epochs=10**6, **{how!r})
+            endless = trainer({package!r}, callback, Loud(), **how)
             module = own({package!r})([1], where="on_train_epoch_end")
             endless.fit(module, rows(), rows())
 
@@ -102,10 +109,12 @@ def test_a_stopped_training_is_a_failed_trial(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     assert any("training" in line for line in process.stdout)
-    process.send_signal(signum)
+    # As a terminal does: to the process and to all that it has started.
+    os.killpg(process.pid, signum)
     _, problem = process.communicate(timeout=120)
     study = optuna.load_study(
         study_name="s", storage=JournalStorage(JournalFileBackend(str(journal)))
