@@ -9,7 +9,7 @@ Where Lightning starts the processes itself (``ddp_spawn``, ``ddp_fork``), they 
 copies of the callback; what rank zero reports is also noted in a file, from which the
 real trial hears, after ``fit``, whatever its storage does not have by then. Where each
 process runs the whole script (``ddp``, torchrun), each has a study of its own, and it
-is made sure that all of them train one configuration.
+is made sure that all of them train one trial.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class TrialCallback:
 
     Raises:
         ConfigError: If the study has more than one objective. In ``fit``, before any
-            training: if processes that each run the script train different
-            configurations, or a process cannot reach the storage.
+            training: if processes that each run the script have different trials, or a
+            process cannot reach the storage.
 
     Example:
         >>> import optuna
@@ -146,15 +146,19 @@ has ended; give the callback to the Trainer and ask after fit
             # Connections of the storage must not be used on both sides of a fork.
             self.trial = pickle.loads(pickle.dumps(self.trial))
             trouble = self._unreachable()
-        params, trouble = trainer.strategy.broadcast((self.trial.params, trouble))
+        # Fixed and frozen trials, of no study, have numbers that mean nothing.
+        number = self.trial.number if isinstance(self.trial, optuna.Trial) else None
+        params, first, trouble = trainer.strategy.broadcast(
+            (self.trial.params, number, trouble)
+        )
         if trouble:
             raise ConfigError(trouble)
-        alike = params == self.trial.params
+        alike = params == self.trial.params and (number is None or number == first)
         if not trainer.strategy.reduce_boolean_decision(alike, all=True):
             raise ConfigError(
-                "all processes must train one configuration, got several, because each "
-                'runs the script with a study of its own; use strategy="ddp_spawn", or '
-                "seed the sampler and keep the study in memory"
+                "all processes must train one trial, got several, because each runs "
+                'the script and asks a study of its own; use strategy="ddp_spawn", or '
+                "keep the study in memory and seed its sampler"
             )
 
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:

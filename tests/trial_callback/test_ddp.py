@@ -133,66 +133,89 @@ def test_notes_that_nobody_asks_for_go_with_the_callback() -> None:
     fit(PACKAGES[0], TrialCallback(study.ask()), [1], **FORK)
 
 
-def by_script(tmp_path: Path, seed: int | None) -> subprocess.CompletedProcess[str]:
-    """A script that Lightning starts once more for the second process."""
+def by_script(tmp_path: Path, code: str) -> list[str]:
+    """What both processes print of a script that Lightning starts once more."""
     script = tmp_path / "script.py"
-    script.write_text(
-        textwrap.dedent(f"""
-            import os
-            import sys
-            sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-            import optuna
-            import pytorch_lightning
-            from trial_callback.own import fit, quiet
-            from tunekit import TrialCallback
+    head = f"""
+        import os
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+        import optuna
+        import pytorch_lightning
+        from trial_callback.own import fit, quiet
+        from tunekit import ConfigError, TrialCallback
 
-            def objective(trial):
-                x = trial.suggest_float("x", 0, 1)
-                callback = TrialCallback(trial)
-                fit("pytorch_lightning", callback, [x, 3 * x, x], max_epochs=3,
-                    strategy="ddp", devices=2, accelerator="cpu")
-                callback.check_pruned()
-                return x
+        def objective(trial):
+            x = trial.suggest_float("x", 0, 1)
+            callback = TrialCallback(trial)
+            fit("pytorch_lightning", callback, [x, 3 * x, x], max_epochs=3,
+                strategy="ddp", devices=2, accelerator="cpu")
+            callback.check_pruned()
+            return x
 
-            quiet()
-            study = optuna.create_study(
-                sampler=optuna.samplers.RandomSampler(seed={seed}),
-                pruner=optuna.pruners.ThresholdPruner(upper=1.5),
-            )
-            study.optimize(objective, n_trials=3)
-            story = [(t.state.name, t.intermediate_values) for t in study.trials]
-            print(os.environ["LOCAL_RANK"], story, flush=True)
-        """)
-    )
-    environment = {k: v for k, v in os.environ.items() if "RANK" not in k}
-    return subprocess.run(
+        def say(*words):
+            print(os.environ["LOCAL_RANK"], *words, flush=True)
+
+        quiet()
+        pruner = optuna.pruners.ThresholdPruner(upper=1.5)
+    """
+    script.write_text(textwrap.dedent(head) + textwrap.dedent(code))
+    done = subprocess.run(
         [sys.executable, str(script)],
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
-        env=environment,
+        env={k: v for k, v in os.environ.items() if "RANK" not in k},
     )
+    lines = [line for line in done.stdout.splitlines() if line[:2] in ("0 ", "1 ")]
+    assert {line[0] for line in lines} == {"0", "1"}, done.stderr
+    return sorted(lines)
 
 
-def test_a_script_run_once_per_process_is_refused_where_studies_differ(
+def test_a_script_run_once_per_process_is_refused_where_trials_differ(
     tmp_path: Path,
 ) -> None:
-    done = by_script(tmp_path, seed=None)
-    assert done.returncode != 0
-    assert "all processes must train one configuration, got several" in done.stderr
-    assert 'use strategy="ddp_spawn"' in done.stderr
+    """Another configuration each; the same one, but as two trials of one study."""
+    refused = by_script(
+        tmp_path,
+        f"""
+        for storage, seed in ((None, None), ("sqlite:///{tmp_path}/study.db", 1)):
+            while True:
+                try:
+                    study = optuna.create_study(
+                        storage=storage,
+                        study_name="s",
+                        load_if_exists=True,
+                        sampler=optuna.samplers.RandomSampler(seed=seed),
+                    )
+                    break
+                except Exception:
+                    pass  # SQLite: the other process is creating the file
+            try:
+                study.optimize(objective, n_trials=1)
+            except ConfigError as error:
+                say(error)
+        """,
+    )
+    assert [line[0] for line in refused] == ["0", "0", "1", "1"]
+    (line,) = {line[2:] for line in refused}
+    assert line.startswith("all processes must train one trial, got several")
 
 
 def test_a_script_run_once_per_process_agrees_where_the_sampler_is_seeded(
     tmp_path: Path,
 ) -> None:
-    done = by_script(tmp_path, seed=1)
-    assert done.returncode == 0, done.stderr
-    lines = sorted(
-        line for line in done.stdout.splitlines() if line[:2] in ("0 ", "1 ")
+    stories = by_script(
+        tmp_path,
+        """
+        sampler = optuna.samplers.RandomSampler(seed=1)
+        study = optuna.create_study(sampler=sampler, pruner=pruner)
+        study.optimize(objective, n_trials=3)
+        say([(t.state.name, t.intermediate_values) for t in study.trials])
+        """,
     )
-    assert [line[0] for line in lines] == ["0", "1"], done.stdout
-    assert lines[0][2:] == lines[1][2:]
-    assert "PRUNED" in lines[0]
-    assert "COMPLETE" in lines[0]
+    assert [line[0] for line in stories] == ["0", "1"]
+    (story,) = {line[2:] for line in stories}
+    assert "PRUNED" in story
+    assert "COMPLETE" in story
