@@ -1,7 +1,7 @@
 """Options of a study, from the command line, a TOML file or Python."""
 
 from tunekit.config.answer import answer
-from tunekit.config.command import Command, Parser, read_command
+from tunekit.config.command import Command, Parser, asks_for_module, read_command
 from tunekit.config.settings import (
     PRUNERS,
     SAMPLERS,
@@ -18,6 +18,7 @@ __all__ = [
     "Config",
     "Parser",
     "answer",
+    "asks_for_module",
     "check_name",
     "parse_seconds",
     "read_command",

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from tunekit.config.settings import PRUNERS, SAMPLERS, Config, read_toml
 from tunekit.errors import ConfigError, did_you_mean
 
-__all__ = ["Command", "Parser", "read_command"]
+__all__ = ["Command", "Parser", "asks_for_module", "read_command"]
 
 _INTRO = """\
 Finds good hyperparameters for a neural network that classifies the rows of a table,
@@ -21,6 +21,7 @@ examples:
   python -m tunekit.study --data adult.csv --target income --n-trials 50
   python -m tunekit.study --data adult.csv --target income --timeout 10m
   python -m tunekit.study --set lr=1e-4..1e-2 --set optimizer=adamw,sgd --set dropout=0
+  python -m tunekit.study --module mypackage.mymodule:MyModule --help    your own module
 
 The same command again goes on where it was stopped; a larger budget continues."""
 
@@ -92,6 +93,21 @@ def read_command(arguments: Sequence[str] | None = None) -> Command:
     if "drop" in given:
         given["drop"] = [c for part in given["drop"] for c in part.split(",")]
     return Command(Config.from_mapping({**settings, **given}), dry_run)
+
+
+def asks_for_module(arguments: Sequence[str]) -> bool:
+    """Whether a command line, or the file that it names, has a module."""
+    for i, each in enumerate(arguments):
+        flag, equals, value = each.partition("=")
+        if flag == "--module":
+            return True
+        if flag == "--config":
+            path = value if equals else "".join(arguments[i + 1 : i + 2])
+            try:
+                return "module" in read_toml(path)
+            except ConfigError:
+                return False  # whoever reads it next says so
+    return False
 
 
 def _parser() -> Parser:

@@ -11,7 +11,7 @@ from tunekit.space.scales import (
     Scale,
     Uniform,
 )
-from tunekit.space.space import Condition, Space
+from tunekit.space.space import Condition, Space, scale_of
 
 __all__ = [
     "Categorical",
@@ -26,4 +26,5 @@ __all__ = [
     "Uniform",
     "batch_sizes",
     "recipe_space",
+    "scale_of",
 ]

@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from tunekit.config import Config, read_command
+from tunekit.config import Config, asks_for_module, read_command
 from tunekit.errors import ResumeError, StoppedError, TunekitError, one_line
 from tunekit.interrupt import Interrupted, listening
 from tunekit.study.clock import BEGAN
@@ -17,6 +17,11 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; the exit code."""
+    given = sys.argv[1:] if arguments is None else [*arguments]
+    if asks_for_module(given):
+        from tunekit.tuning.command import main as of_module
+
+        return of_module(given)
     config: Config | None = None
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -28,6 +28,8 @@ from tunekit.warm import KEY, recorded
 from tunekit.workers import end_paused, work
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
     from tunekit.space import Scale
 
 __all__ = ["tune"]
@@ -60,6 +62,7 @@ def tune(
     out: str | Path | None = None,
     extend: bool = False,
     name: str | None = None,
+    on_trial_end: Callable[[FrozenTrial], None] = lambda trial: None,
 ) -> TuneResult:
     """Search the hyperparameters of a LightningModule, or of any training loop.
 
@@ -121,6 +124,7 @@ def tune(
         extend: Let the space of a study that ``out`` holds grow to this one, with wider
             ranges or more choices; its trials are kept.
         name: The study's name; ``study`` when None.
+        on_trial_end: Hears of every trial that has ended here.
 
     Raises:
         ConfigError: An option that cannot be used; ``make`` returns neither a module
@@ -171,7 +175,7 @@ def tune(
     if not finished:
         try:
             with listening():
-                _search(store, engine, own, options, began)
+                _search(store, engine, own, options, began, on_trial_end)
         except Interrupted as stop:
             raise KeyboardInterrupt(str(stop)) from None
     order = history(store.trials(), store.order(), maximize=options.maximize)
@@ -237,6 +241,7 @@ def _search(
     own: OwnSpace,
     options: Options,
     began: float,
+    on_end: Callable[[FrozenTrial], None],
 ) -> None:
     """Train until the budget is spent."""
     spent: float = store.study.user_attrs.get("seconds", 0.0)
@@ -245,7 +250,14 @@ def _search(
     budget = _budget(options, until)
     try:
         while True:
-            work(store, engine, own, budget, in_flight=options.in_flight)
+            work(
+                store,
+                engine,
+                own,
+                budget,
+                on_end=on_end,
+                in_flight=options.in_flight,
+            )
             if not store.tally().opened:
                 break
             # Beside another process on this study: what that one still trains.

@@ -59,6 +59,15 @@ class TuneResult:
         """
         return float(self._best.user_attrs["best_val_loss"])
 
+    @property
+    def best_number(self) -> int:
+        """The number of the best trial.
+
+        Raises:
+            StoppedError: If no trial had a finite value.
+        """
+        return int(self._best.number)
+
     def best_module(self) -> Any:
         """The best trial's LightningModule, made anew, with the weights it had then.
 
