@@ -129,3 +129,36 @@ def test_a_study_begun_on_the_gpu_goes_on_on_the_cpu(
         subprocess.run(command, cwd=tmp_path, check=True, timeout=300)
     report = json.loads((tmp_path / "runs/digits/report.json").read_text())
     assert report["trials"]["total"] == 3
+
+
+def test_a_module_of_ones_own_goes_on_where_it_was_paused() -> None:
+    import tunekit
+    from tunekit.space import Categorical, LogUniform
+
+    def curves(**options: object) -> dict[float, dict[int, float]]:
+        data = tunekit.TableData(batch_size=128)
+
+        def make(params: dict[str, float]) -> object:
+            return tunekit.LitMLP(data.n_features, data.n_classes, lr=params["lr"])
+
+        result = tunekit.tune(
+            make,
+            {"lr": LogUniform(1e-4, 1e-1), "width": Categorical(16, 32)},
+            data=data,
+            max_epochs=9,
+            trainer={"accelerator": "gpu", "devices": 1},
+            **options,  # type: ignore[arg-type]
+        )
+        assert next(result.best_module().parameters()).device.type == "cpu"
+        trials = result.study.get_trials()
+        return {t.params["lr"]: t.intermediate_values for t in trials[:4]}
+
+    straight = curves(n_trials=4, pruner="none")
+    paused = curves(budget_epochs=30)
+    compared = 0
+    for lr, curve in paused.items():
+        for epoch, value in curve.items():
+            if lr in straight:
+                assert value == pytest.approx(straight[lr][epoch], rel=1e-3)
+                compared += epoch > 1
+    assert compared > 2
