@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from tunekit.board.events import tell, writer
 from tunekit.board.kinds import kind_of
-from tunekit.board.trial import FINALS, TrialBoard
+from tunekit.board.tags import Tags
+from tunekit.board.trial import TrialBoard
 
 if TYPE_CHECKING:
     from tunekit.trial import Metrics
@@ -36,6 +37,8 @@ class Board:
 
     Args:
         tb: The folder TensorBoard is pointed at; it is made when something is written.
+        monitor: What trials log that are not tunekit's own networks; see
+            :class:`tunekit.board.tags.Tags`.
 
     Example:
         >>> import tempfile
@@ -52,9 +55,9 @@ class Board:
     trouble: str | None
     """The first error met on writing, after which the board is quiet; None so far."""
 
-    def __init__(self, tb: Path) -> None:
+    def __init__(self, tb: Path, monitor: str = "") -> None:
         """A board below ``tb``; nothing is written yet."""
-        self.tb = tb
+        self.tb, self.tags = tb, Tags(monitor)
         self.trouble = None
         self._strings: frozenset[str] = frozenset()
 
@@ -114,7 +117,7 @@ class Board:
                 info.domain_discrete.extend(
                     [str(item) if kind is str else item for item in domain]
                 )
-        for tag, (display_name, description) in FINALS.items():
+        for tag, (display_name, description) in self.tags.finals.items():
             experiment.metric_infos.add(
                 name=api_pb2.MetricName(tag=tag),
                 display_name=display_name,

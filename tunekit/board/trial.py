@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,25 +18,7 @@ if TYPE_CHECKING:
     from tunekit.board.board import Board
     from tunekit.trial import Metrics
 
-__all__ = ["FINALS", "TrialBoard", "run_name"]
-
-_CURVES = {
-    "loss/train": ("training loss", "Mean cross-entropy a row, on training rows."),
-    "loss/val": ("validation loss", "Mean cross-entropy a row, on validation rows."),
-    "score/train": ("training accuracy", "Share of training rows that are right."),
-    "score/val": ("validation accuracy", "Share of validation rows that are right."),
-    "lr": ("learning rate", "Step size of the optimizer in this epoch."),
-}
-FINALS = {
-    "hparam/val_loss": (
-        "lowest validation loss",
-        "The lowest validation loss of the trial; its weights are the ones kept.",
-    ),
-    "hparam/val_score": (
-        "validation accuracy at that epoch",
-        "Share of validation rows that are right, at the epoch of the lowest loss.",
-    ),
-}
+__all__ = ["TrialBoard", "run_name"]
 
 
 def run_name(number: int) -> str:
@@ -74,14 +55,9 @@ class TrialBoard:
             epoch: Epochs completed, from 1.
             metrics: What the epoch came to.
         """
-        values = {
-            "loss/train": metrics.train_loss,
-            "loss/val": metrics.val_loss,
-            "score/train": metrics.train_score,
-            "score/val": metrics.val_score,
-            "lr": metrics.lr,
-        }
-        self._guarded(lambda: self._scalars(epoch, values, _CURVES))
+        tags = self._board.tags
+        values = tags.of_epoch(metrics)
+        self._guarded(lambda: self._scalars(epoch, values, tags.curves))
 
     def close(self, val_loss: float | None, val_score: float | None, ok: bool) -> None:
         """Write the final metrics and the end of the session.
@@ -143,14 +119,9 @@ class TrialBoard:
     def _close(self, val_loss: float | None, val_score: float | None, ok: bool) -> None:
         from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
-        finals = {"hparam/val_loss": val_loss, "hparam/val_score": val_score}
-        known = {
-            tag: value
-            for tag, value in finals.items()
-            if value is not None and math.isfinite(value)
-        }
-        if known:
-            self._scalars(0, known, FINALS)
+        tags = self._board.tags
+        if known := tags.at_end(val_loss, val_score):
+            self._scalars(0, known, tags.finals)
         end = plugin_data_pb2.SessionEndInfo(
             status=api_pb2.STATUS_SUCCESS if ok else api_pb2.STATUS_FAILURE,
             end_time_secs=time.time(),

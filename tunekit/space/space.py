@@ -180,6 +180,15 @@ class Space:
         """
         return [name for name in self.scales if all(self._outcomes(name))]
 
+    def domains(self) -> dict[str, list[Any] | tuple[float, float]]:
+        """What each may be: a list of choices, or a pair of the lowest and highest."""
+        return {
+            name: (scale.low, scale.high)
+            if isinstance(scale, Range)
+            else scale.levels(0)
+            for name, scale in self.scales.items()
+        }
+
     def as_settings(self) -> dict[str, Any]:
         """The whole space as it stands in TOML: searched and fixed, by name."""
         searched = {name: scale.as_setting() for name, scale in self.scales.items()}

@@ -13,6 +13,7 @@ import pandas as pd
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
+from tunekit.board import Board
 from tunekit.budget import Budget
 from tunekit.closing import trials_frame
 from tunekit.errors import ConfigError
@@ -117,7 +118,8 @@ def tune(
         in_flight: Trials that are open at once; each iterable gives one value in turn.
             Modules are trained one at a time.
         seed: Decides all that is drawn.
-        out: Keep everything in the folder ``out/name``, so that the same call goes on
+        out: Keep everything in the folder ``out/name``, with TensorBoard's curves of
+            every trial in its ``tb``, so that the same call goes on
             with what was stopped, and returns at once what is finished. A trial that
             was stopped is run again to where it was, which counts once. In memory
             alone when None.
@@ -175,7 +177,8 @@ def tune(
     if not finished:
         try:
             with listening():
-                _search(store, engine, own, options, began, on_trial_end)
+                board = None if folder is None else _board(folder, monitor, own)
+                _search(store, engine, own, options, began, on_trial_end, board)
         except Interrupted as stop:
             raise KeyboardInterrupt(str(stop)) from None
     order = history(store.trials(), store.order(), maximize=options.maximize)
@@ -242,6 +245,7 @@ def _search(
     options: Options,
     began: float,
     on_end: Callable[[FrozenTrial], None],
+    board: Board | None,
 ) -> None:
     """Train until the budget is spent."""
     spent: float = store.study.user_attrs.get("seconds", 0.0)
@@ -255,6 +259,7 @@ def _search(
                 engine,
                 own,
                 budget,
+                board=board,
                 on_end=on_end,
                 in_flight=options.in_flight,
             )
@@ -271,6 +276,13 @@ def _search(
         # On a full disk this fails, too; the first error is the one to tell.
         with shield(), contextlib.suppress(OSError, AssertionError):
             store.study.set_user_attr("seconds", total)
+
+
+def _board(folder: Path, monitor: str, own: OwnSpace) -> Board:
+    """TensorBoard's files of a study, described."""
+    board = Board(folder / "tb", monitor)
+    board.describe(own.scales.domains() if own.scales else {})
+    return board
 
 
 def _budget(options: Options, until: float | None) -> Budget:

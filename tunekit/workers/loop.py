@@ -126,9 +126,8 @@ class _Search:
     def _open_run(self, trial: Trial, run: Run) -> Run:
         shown = self._candidates.shown(run.params)
         number = self._store.run_number(trial.number)
-        drawn = run.state.curve if run.state else ()
-        curves = self._board.open(number, shown, drawn) if self._board else None
-        kept = self._kept.pop(run.key, drawn)
+        kept = self._kept.pop(run.key, run.state.curve if run.state else ())
+        curves = self._board.open(number, shown, kept) if self._board else None
         sign = self._store.sign
         self._open[run.key] = Attempt(trial, shown, run, curves, kept, sign)
         return run

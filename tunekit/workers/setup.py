@@ -13,7 +13,7 @@ from tunekit.config import Config
 from tunekit.data import Table, load
 from tunekit.flat import Remaining
 from tunekit.search import chooser, pruner, rungs_of, sampler
-from tunekit.space import Categorical, Range, Space, recipe_space
+from tunekit.space import Space, recipe_space
 from tunekit.store import MemoryStore, Store
 from tunekit.tally import ended
 from tunekit.trial import Recipe
@@ -148,13 +148,7 @@ class Setup:
     def board(self) -> Board:
         """TensorBoard's files, described."""
         board = Board(self.config.folder / "tb")
-        domains: dict[str, Any] = {}
-        for name, scale in self.space.scales.items():
-            if isinstance(scale, Categorical):
-                domains[name] = list(scale.choices)
-            elif isinstance(scale, Range):
-                domains[name] = (scale.low, scale.high)
-        board.describe(domains)
+        board.describe(self.space.domains())
         return board
 
     def default_recipe(self) -> Recipe:
