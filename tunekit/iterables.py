@@ -2,7 +2,7 @@
 
 A generator is a trial that can be paused already: it waits where it is until its next
 value is asked for. What a process held is gone with it; a run is then begun again and
-brought to where it was.
+brought to where it was, by the same random draws.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from tunekit.errors import ConfigError, TunekitError, one_line
 from tunekit.limit import Alarm
+from tunekit.streams import LoopStreams, seed_streams, streams_kept
 from tunekit.trial import Feed, Fitted, Heard, Metrics, OnEpoch, Recipe, Run, Verdict
 
 __all__ = ["IterableEngine"]
@@ -27,6 +28,7 @@ class _Open:
     def __init__(self, run: Run, make: Make, maximize: bool) -> None:
         self.run, self._make = run, make
         self.values: Iterator[Any] | None = None
+        self._streams = LoopStreams(run)
         self.curve: list[Metrics] = []
         self.best_epoch = 0
         self._best, self._sign = math.inf, -1.0 if maximize else 1.0
@@ -62,10 +64,19 @@ class _Open:
 
     def _next(self) -> Any:
         if self.values is None:
-            made = self._make(self.run.params)
+            with streams_kept():
+                seed_streams(self.run, "module")
+                made = self._make(self.run.params)
             _check(made)
             self.values = iter(made)
-        return next(self.values)
+        with self._streams.entered():
+            return next(self.values)
+
+    def close(self) -> None:
+        """Let the iterable clean up, where it can."""
+        if (close := getattr(self.values, "close", None)) is not None:
+            with self._streams.entered():
+                close()
 
     @property
     def epoch(self) -> int:
@@ -194,12 +205,9 @@ class IterableEngine:
                 feed.end(o.run, o.fitted())
 
     def _close(self, o: _Open) -> None:
-        """Let an iterable clean up, where it can."""
-        close = getattr(o.values, "close", None)
-        if close is None:
-            return
+        """Close an iterable; what it raises then is told, and harms nobody."""
         try:
-            close()
+            o.close()
         except Exception as error:
             self.trouble = (
                 f"closing {o.run.key} raised {type(error).__name__}: "

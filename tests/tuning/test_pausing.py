@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from tunekit import LogUniform, Uniform, tune
 
@@ -102,3 +105,62 @@ def test_a_larger_budget_goes_on_with_what_was_paused(tmp_path: Path) -> None:
     idle = Loops()
     assert told(search(idle, budget_epochs=60, out=tmp_path)) == told(more)
     assert idle.given == []
+
+
+class Chance:
+    """Makes loops that draw from all the global streams; stops after so many values."""
+
+    def __init__(self, last: float = math.inf) -> None:
+        self.left = last
+
+    def __call__(self, params: dict[str, Any]) -> Iterator[float]:
+        start = torch.rand(()).item()
+        while True:
+            self.left -= 1
+            if self.left < 0:
+                raise Stop
+            yield start + np.random.normal() + random.random() + torch.rand(()).item()
+
+
+def test_what_loops_draw_is_decided_by_the_seed_alone(tmp_path: Path) -> None:
+    whole = search(Chance(), out=tmp_path / "whole")
+    assert "pruned" in set(whole.trials["state"])
+    for number, left in enumerate([1, 40]):
+        out = tmp_path / str(number)
+        torch.manual_seed(number)
+        with pytest.raises(Stop):
+            search(Chance(left), out=out)
+        assert told(search(Chance(), out=out)) == told(whole)
+    other = search(Chance(), seed=1)
+    assert not set(other.trials["value"]) & set(whole.trials["value"])
+
+
+def test_whoever_calls_finds_streams_and_gradients_as_they_were() -> None:
+    def drawn() -> list[float]:
+        return [random.random(), np.random.normal(), torch.rand(()).item()]
+
+    def seeded() -> None:
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+
+    seeded()
+    expected = drawn()
+    seeded()
+    search(Chance())
+    assert drawn() == expected
+
+
+def test_a_loop_that_waits_without_gradients_leaves_them_to_others() -> None:
+    def make(params: dict[str, Any]) -> Iterator[float]:
+        weight = torch.tensor(4.0, requires_grad=True)
+        while True:
+            (slope,) = torch.autograd.grad(weight**2, weight)
+            with torch.no_grad():
+                weight -= params["lr"] * slope
+                yield (weight**2).item()
+
+    result = search(make)
+    assert "pruned" in set(result.trials["state"])
+    assert "failed" not in set(result.trials["state"])
+    assert torch.is_grad_enabled()

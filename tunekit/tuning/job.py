@@ -117,7 +117,8 @@ def tune(
             its loggers when it is promoted. None for an iterable.
         in_flight: Trials that are open at once; each iterable gives one value in turn.
             Modules are trained one at a time.
-        seed: Decides all that is drawn.
+        seed: Decides all that is drawn, also by ``make`` and what it returns, from the
+            global streams of torch, NumPy and Python: every trial has its own.
         out: Keep everything in the folder ``out/name``, with TensorBoard's curves of
             every trial in its ``tb``, so that the same call goes on
             with what was stopped, and returns at once what is finished. A trial that
