@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -113,3 +113,40 @@ def test_what_cannot_be_is_one_line(options: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told) as caught:
         search("pytorch_lightning", **options)
     assert "\n" not in str(caught.value)
+
+
+class Given(NamedTuple):
+    """Parameters that no journal could hold."""
+
+    lr: float
+    activation: Any = torch.relu
+
+
+def test_the_best_is_made_of_what_the_space_gave_whatever_it_is(
+    package: str, tmp_path: Path
+) -> None:
+    net = net_of(package)
+
+    def made(given: Any) -> Any:
+        assert given.activation is torch.relu
+        return net(given.lr)
+
+    def of_a_dict(given: dict[str, Any]) -> Any:
+        assert given["widths"] == (8, 8)
+        return made(given["options"])
+
+    def asked(trial: Any) -> Given:
+        return Given(trial.suggest_float("lr", 1e-4, 1.0, log=True))
+
+    options: dict[str, Any] = {"data": loaders(), "max_epochs": 2, "n_trials": 2}
+    result = tunekit.tune(made, asked, **options, out=tmp_path)
+    assert result.best_module().hparams["lr"] == result.best_params["lr"]
+    result = tunekit.tune(
+        of_a_dict,
+        lambda trial: {"widths": (8, 8), "options": asked(trial)},
+        **options,
+        out=tmp_path,
+        name="dict",
+    )
+    assert result.best_params["widths"] == (8, 8)
+    assert not result.best_module().training

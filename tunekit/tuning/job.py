@@ -183,7 +183,15 @@ def tune(
         except Interrupted as stop:
             raise KeyboardInterrupt(str(stop)) from None
     order = history(store.trials(), store.order(), maximize=options.maximize)
-    return TuneResult(store.study, _frame(store), order, folder, make, store.weights)
+    return TuneResult(
+        study=store.study,
+        trials=_frame(store),
+        history=order,
+        folder=folder,
+        make=make,
+        params_of=lambda trial: own.suggest(trial).params,
+        weights=store.weights,
+    )
 
 
 def _open(options: Options, own: OwnSpace, folder: Path | None) -> tuple[Store, bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ class TuneResult:
         history: (epochs spent in all, best value so far), one pair an improvement.
         folder: Where it is kept; None when only in memory.
         make: What made every trial's module or iterable.
+        params_of: What the space gave a trial, which ``make`` was called with.
         weights: By a trial's number, the weights of its best epoch; None where they
             were not kept.
     """
@@ -38,17 +39,21 @@ class TuneResult:
     history: list[tuple[int, float]]
     folder: Path | None
     make: Callable[[Any], Any] = field(repr=False)
+    params_of: Callable[[FrozenTrial], Any] = field(repr=False)
     weights: Callable[[int], dict[str, Any] | None] = field(repr=False)
 
     @property
     def best_params(self) -> dict[str, Any]:
-        """The best trial's hyperparameters, as people read them.
+        """The best trial's hyperparameters, as ``make`` was called with them.
+
+        Where that was no dict, those that the space asked the trial for.
 
         Raises:
             StoppedError: If no trial had a finite value.
         """
-        params: dict[str, Any] = self._best.user_attrs["params"]
-        return dict(params)
+        best = self._best
+        params = self.params_of(best)
+        return dict(params if isinstance(params, Mapping) else best.params)
 
     @property
     def best_value(self) -> float:
@@ -78,7 +83,7 @@ class TuneResult:
             StoppedError: If no trial had a finite value, or its weights are gone.
         """
         best = self._best
-        made = self.make(self.best_params)
+        made = self.make(self.params_of(best))
         module = made[0] if isinstance(made, tuple) and made else made
         if not hasattr(module, "load_state_dict"):
             raise ConfigError(
