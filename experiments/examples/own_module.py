@@ -6,7 +6,7 @@ seconds.
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.callbacks import EarlyStopping, LambdaCallback
 from pytorch_lightning.loggers import CSVLogger
 from sklearn.datasets import load_digits
 from torch import nn
@@ -36,16 +36,14 @@ class Net(pl.LightningModule):
         return torch.optim.Adam(self.parameters(), self.hparams["lr"])
 
 
-class LowRates(pl.Callback):
-    """A callback that has to know the trial: it says where learning rates are low."""
-
-    def __init__(self, trial):
-        self.trial = trial
-
-    def on_fit_start(self, trainer, module):
-        if self.trial.params["lr"] < 3e-4:
-            lr = self.trial.params["lr"]
-            print(f"trial {self.trial.number} is slow: lr is {lr:.1e}")
+def told(trial):
+    """A callback that knows its trial; it is told again when the trial is promoted."""
+    return LambdaCallback(
+        on_fit_end=lambda trainer, module: print(
+            f"trial {trial.number}, lr {trial.params['lr']:.4f}, epoch "
+            f"{trainer.current_epoch}: {trainer.callback_metrics['val_loss']:.3f}"
+        )
+    )
 
 
 images, classes = load_digits(return_X_y=True)
@@ -64,7 +62,7 @@ result = tunekit.tune(
     max_epochs=9,
     n_trials=8,
     trainer={
-        "callbacks": [EarlyStopping("val_loss", patience=3), lambda t: LowRates(t)],
+        "callbacks": [EarlyStopping("val_loss", patience=3), told],
         "logger": lambda trial: CSVLogger("logs", name="net", version=trial.number),
     },
 )

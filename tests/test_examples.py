@@ -1,0 +1,110 @@
+"""Every example runs as it stands, prints its result, and leaves nothing elsewhere.
+
+All of them run one after another in one process, because each new one spends seconds on
+its imports. The notebook's cells run there as Python, in one namespace and without
+Jupyter: what a kernel alone can do, such as ``%magic``, has no place in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "experiments" / "examples"
+NAMES = sorted(p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".ipynb"))
+RUN = """
+import contextlib, io, json, os, runpy, sys, traceback
+from pathlib import Path
+
+told = {}
+for path in map(Path, sys.argv[1:]):
+    os.mkdir(path.stem)
+    os.chdir(path.stem)
+    printed, error = io.StringIO(), ""
+    with contextlib.redirect_stdout(printed):
+        try:
+            if path.suffix == ".py":
+                runpy.run_path(str(path), run_name="__main__")
+            else:
+                names = {"__name__": "__main__"}
+                for cell in json.loads(path.read_text("utf-8"))["cells"]:
+                    if cell["cell_type"] == "code":
+                        exec("".join(cell["source"]), names)
+        except BaseException:
+            error = traceback.format_exc()
+    os.chdir("..")
+    told[path.name] = (printed.getvalue(), error)
+Path("told.json").write_text(json.dumps(told))
+"""
+SAYS = {
+    "classifier.py": r"accuracy 0\.9\d+ on rows kept apart",
+    "define_by_run.py": r"accuracy 0\.9\d+ with .*hidden_layer_sizes",
+    "first_steps.ipynb": r"test error \d\.\d+%.*9\d\.\d% right.*epochs  0\.\d+  #",
+    "optuna_sampler.py": r"accuracy 0\.9[89]\d with .*kernel",
+    "own_datamodule.py": r"loss 0\.\d+ with .*noise",
+    "own_module.py": r"loss 0\.\d+ with .*9\d\.\d% of the validation rows right",
+    "partial_fit.py": r"log loss 0\.\d+ with .*135 epochs in all",
+    "plain_pytorch.py": r"loss 0\.\d+ with .*complete",
+    "resume.py": r"stopped in epoch 30\n.* after 60 epochs\n.* after 120 epochs",
+    "warm_start.py": r"loss 0\.\d+ on the first data.*cold.*warm",
+}
+LEAVES = {
+    "first_steps.ipynb": {"runs"},
+    "own_module.py": {"logs"},
+    "resume.py": {"runs"},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all of them have run, each in a folder of its own."""
+    folder = tmp_path_factory.mktemp("examples")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", RUN, *(EXAMPLES / n for n in NAMES)],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_prints_its_result_and_leaves_nothing_else(
+    folder: Path, name: str
+) -> None:
+    printed, error = json.loads((folder / "told.json").read_text("utf-8"))[name]
+    assert not error, error
+    assert re.search(SAYS[name], printed, re.DOTALL), printed
+    left = {path.name for path in (folder / Path(name).stem).iterdir()}
+    assert left == LEAVES.get(name, set())
+
+
+def test_nothing_is_left_beside_their_folders(folder: Path) -> None:
+    left = {path.name for path in folder.iterdir()}
+    assert left == {*(Path(name).stem for name in NAMES), "told.json"}
+    assert {p.name for p in EXAMPLES.iterdir()} - {"__pycache__"} == {
+        *NAMES,
+        "README.md",
+    }
+
+
+def test_the_list_names_every_example_once() -> None:
+    text = (EXAMPLES / "README.md").read_text("utf-8")
+    assert sorted(re.findall(r"^\| \[(\S+)\]\(\1\)", text, re.MULTILINE)) == NAMES
+
+
+def test_the_notebook_is_kept_without_outputs() -> None:
+    cells = json.loads((EXAMPLES / "first_steps.ipynb").read_text("utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert code
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
