@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from multiprocessing import Pipe
 from typing import Any
 
+from torch.utils.data import Dataset, IterableDataset
+
 from tunekit.errors import ConfigError
 from tunekit.feed import one_by_one, train_together
 from tunekit.follow import HELD, Follower, follow
@@ -180,7 +182,7 @@ def made(given: Any, data: Any) -> tuple[Any, Any]:
         data: What all share that bring none.
 
     Raises:
-        ConfigError: If it is neither, or there is no data.
+        ConfigError: If it is neither, or there is no data in batches.
     """
     pair = isinstance(given, tuple) and len(given) == 2
     module, own = given if pair else (given, None)
@@ -197,4 +199,11 @@ def made(given: Any, data: Any) -> tuple[Any, Any]:
             f"data must be given where a module brings none, as {name}, got None; give "
             "a LightningDataModule, or a pair of training and validation loaders"
         )
+    for part in data if isinstance(data, tuple | list) else (data,):
+        # Lightning would take its rows, one by one, for batches.
+        if isinstance(part, Dataset) and not isinstance(part, IterableDataset):
+            raise ConfigError(
+                f"data must be in batches, got the dataset {type(part).__name__}; give "
+                "DataLoader(dataset, batch_size=...) in its place"
+            )
     return module, data

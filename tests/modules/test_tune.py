@@ -150,3 +150,10 @@ def test_the_best_is_made_of_what_the_space_gave_whatever_it_is(
     )
     assert result.best_params["widths"] == (8, 8)
     assert not result.best_module().training
+
+
+@pytest.mark.parametrize("pair", [True, False])
+def test_rows_that_are_in_no_batches_are_refused(package: str, pair: bool) -> None:
+    train, valid = (loader.dataset for loader in loaders())
+    with pytest.raises(ConfigError, match=r"must be in batches, got .* TensorDataset;"):
+        search(package, data=(train, valid) if pair else train)
