@@ -9,15 +9,17 @@ process or another, goes on as if it had not been.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from multiprocessing import Pipe
+from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset, IterableDataset
 
 from tunekit.errors import ConfigError
 from tunekit.feed import one_by_one, train_together
-from tunekit.follow import HELD, Follower, follow
+from tunekit.follow import HELD, begin, follow
+from tunekit.follower import Follower
 from tunekit.limit import Alarm
 from tunekit.packages import package_of, part_of
 from tunekit.plain import unpacked
@@ -25,7 +27,7 @@ from tunekit.quiet import quiet
 from tunekit.ranks import Link, fit_in_processes
 from tunekit.states import from_bytes
 from tunekit.states import part_of as part_of_state
-from tunekit.streams import seed_streams, streams_kept
+from tunekit.streams import seed_data, seed_streams, streams_kept
 from tunekit.trainers import OpenTrial, TrainerOptions, Trainers, fit_arguments
 from tunekit.trial import (
     Feed,
@@ -53,6 +55,8 @@ class ModuleEngine:
         monitor: The name under which a module logs its value.
         maximize: Whether higher values are better.
         trainer: Arguments of a Trainer, or a function of the trial that gives them.
+        folder: Where a trial's own callbacks and loggers may write, each in a folder of
+            its own; the working folder when None.
         shown: From a run's ``params`` to what such a function sees of them.
 
     Raises:
@@ -70,10 +74,11 @@ class ModuleEngine:
         monitor: str = "val_loss",
         maximize: bool = False,
         trainer: TrainerOptions | None = None,
+        folder: Path | None = None,
         shown: Callable[[Any], Any] = lambda params: params,
     ) -> None:
         self._make, self._data, self._monitor = make, data, monitor
-        self._maximize, self._trainers = maximize, Trainers(trainer or {})
+        self._maximize, self._trainers = maximize, Trainers(trainer or {}, folder)
         self._shown = shown
 
     def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
@@ -107,22 +112,16 @@ class ModuleEngine:
             return verdict
 
         follower = Follower(run, self._monitor, hear, maximize=self._maximize)
-        with streams_kept(), quiet():
-            return alarm.during(
-                run.seconds_left(follower.curve), lambda: self._fit(run, follower)
-            )
-
-    def _fit(self, run: Run, follower: Follower) -> Fitted | State:
-        seed_streams(run, "module")
-        module, data = made(self._make(run.params), self._data)
-        seed_streams(run, "data")
-        package = package_of(module)
-        assert package is not None
-        trial = OpenTrial(int(run.key.rpartition("-")[2]), self._shown(run.params))
-        came_to = self._trained(package, trial, module, fit_arguments(data), follower)
+        left = run.seconds_left(follower.curve)
+        try:
+            with streams_kept(), quiet():
+                came_to = alarm.during(left, lambda: self._fit(run, follower))
+        except Exception:
+            self.forget(run.key)
+            raise
         if came_to.extra is not None:
             return came_to
-        self._trainers.forget(trial.number)
+        self.forget(run.key)
         return Fitted(
             curve=list(came_to.curve),
             best_epoch=came_to.best_epoch,
@@ -130,34 +129,65 @@ class ModuleEngine:
             diverged=follower.diverged,
         )
 
-    def _trained(
-        self,
-        package: str,
-        trial: OpenTrial,
-        module: Any,
-        data: Mapping[str, Any],
-        follower: Follower,
-    ) -> State:
-        """What a module has come to in a Trainer of its own."""
-        run, state = follower.run, None
+    def _fit(self, run: Run, follower: Follower) -> State:
+        """What a run has come to in a Trainer of its own."""
+        seed_streams(run, "module")
+        module, data = made(self._make(run.params), self._data)
+        package = package_of(module)
+        assert package is not None
+        given = fit_arguments(package, data)
+        trial = OpenTrial(int(run.key.rpartition("-")[2]), self._shown(run.params))
+        state = None
         if run.state is not None:
             state = unpacked(run.state.tensors, run.state.extra)
-        callback = follow(package)(follower)
-        trainer = self._trainers.make(package, trial, run.max_epochs, callback, state)
+        first, last = begin(package)(follower), follow(package)(follower)
+        trainer = self._trainers.make(
+            package, trial, run.max_epochs, (first, last), state
+        )
 
         def fit() -> None:
-            trainer.fit(module, **data, ckpt_path=None if state is None else HELD)
+            # What is set up before the first callback is heard draws from these.
+            seed_data(run)
+            trainer.fit(module, **given, ckpt_path=None if state is None else HELD)
 
-        if trainer.world_size == 1:
-            fit()
-            kept = trainer.strategy.checkpoint_io.checkpoint
-            return follower.state(kept if follower.pausing else None)
+        try:
+            if trainer.world_size > 1:
+                came_to = self._fit_in_processes(trainer, fit, follower, (first, last))
+            else:
+                fit()
+                kept = trainer.strategy.checkpoint_io.kept
+                came_to = follower.state(kept if follower.pausing else None)
+        finally:
+            if (datamodule := given.get("datamodule")) is not None:
+                # It outlives the run: the module and all it holds must not.
+                datamodule.trainer = None
+        if not came_to.curve:
+            raise ValueError(
+                "training must have one batch an epoch at least, got none; the batch "
+                "size may exceed the rows, or limit_train_batches be 0"
+            )
+        return came_to
+
+    def _fit_in_processes(
+        self,
+        trainer: Any,
+        fit: Callable[[], None],
+        follower: Follower,
+        callbacks: Sequence[Any],
+    ) -> State:
         line, far = Pipe()
         link = Link(far)
-        callback.follower = Follower(
-            run, self._monitor, link, maximize=self._maximize, tell=link.send
+        remote = Follower(
+            follower.run,
+            self._monitor,
+            link,
+            maximize=self._maximize,
+            tell=link.send,
         )
-        return from_bytes(fit_in_processes(trainer, fit, line, follower))
+        for callback in callbacks:
+            callback.follower = remote
+        told = fit_in_processes(trainer, fit, line, follower)
+        return follower.state(None) if told is None else from_bytes(told)
 
     def train_all(self, feed: Feed, slots: int) -> None:
         """Train the feed's runs one after the other; a Trainer holds only one."""

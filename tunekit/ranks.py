@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -22,13 +24,13 @@ from torch.multiprocessing.spawn import (
 )
 
 from tunekit.errors import ConfigError
-from tunekit.follow import Follower
+from tunekit.follower import Follower
 from tunekit.trial import Metrics, Verdict
 
 __all__ = ["Link", "fit_in_processes", "strategy_of"]
 
 _POLL_SECONDS = 0.05
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 30.0
 _SPAWNED = {
     "auto": "ddp_spawn",
     "ddp": "ddp_spawn",
@@ -90,9 +92,10 @@ def fit_in_processes(
         follower: Whose ``on_epoch`` answers.
 
     Returns:
-        What rank zero has sent last.
+        What rank zero has sent last, as bytes; None where it has sent nothing.
 
     Raises:
+        ConfigError: What rank zero says is not the run's fault.
         Exception: Whatever ended one of the processes.
     """
     errors: list[BaseException] = []
@@ -106,6 +109,7 @@ def fit_in_processes(
     thread = threading.Thread(target=run, name="fit", daemon=True)
     thread.start()
     outcome: Any = None
+    refused = ""
     try:
         while thread.is_alive() or line.poll():
             if not line.poll(_POLL_SECONDS):
@@ -113,20 +117,33 @@ def fit_in_processes(
             told = line.recv()
             if isinstance(told, tuple):
                 line.send(follower.answer(*told).value)
+            elif isinstance(told, str):
+                refused = told
             else:
                 outcome = told
     except EOFError:
         pass  # rank zero is gone: the thread knows why
     except BaseException:
-        trainer.strategy.launcher.kill(signal.SIGKILL)
+        _end(trainer, thread)
         raise
-    finally:
-        thread.join(_PATIENCE_SECONDS)
+    thread.join(_PATIENCE_SECONDS)
+    if refused:
+        raise ConfigError(refused)
     # A process that has told what it came to may still stumble on its way out.
     late = outcome is not None
     if errors and not (late and isinstance(errors[0], ProcessExitedException)):
         raise _reason(errors[0])
     return outcome
+
+
+def _end(trainer: Any, thread: threading.Thread) -> None:
+    """End the processes, also those that are yet to be started, whatever comes."""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while thread.is_alive() and time.monotonic() < until:
+        # Another signal, or an alarm that rings again, must not leave them behind.
+        with suppress(BaseException):
+            trainer.strategy.launcher.kill(signal.SIGKILL)
+            thread.join(_POLL_SECONDS)
 
 
 def _reason(error: BaseException) -> Exception:

@@ -17,12 +17,20 @@ import torch
 from tunekit.seeds import seed_for
 from tunekit.trial import Run
 
-__all__ = ["LoopStreams", "seed_streams", "streams_kept"]
+__all__ = ["LoopStreams", "seed_data", "seed_streams", "streams_kept"]
 
 
 def seed_streams(run: Run, *purpose: str | int) -> None:
     """Seed torch's, NumPy's and Python's global streams for one purpose of a run."""
-    seed = seed_for(run.seed, run.key, *purpose)
+    _seed(seed_for(run.seed, run.key, *purpose))
+
+
+def seed_data(run: Run) -> None:
+    """Seed them for what all runs of a study share, as a split of the rows."""
+    _seed(seed_for(run.seed, "data"))
+
+
+def _seed(seed: int) -> None:
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)

@@ -12,16 +12,20 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tunekit.errors import ConfigError
+from tunekit.errors import ConfigError, did_you_mean
 from tunekit.follow import held
 from tunekit.packages import part_of
 from tunekit.ranks import strategy_of
 
 __all__ = ["OpenTrial", "TrainerOptions", "Trainers", "fit_arguments"]
 
-_OURS = ("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time")
+_OURS = (
+    *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"),
+    *("fast_dev_run", "barebones"),
+)
 """What decides how long a run trains is the search's to say."""
 _QUIET: Mapping[str, Any] = {
     "logger": False,
@@ -58,19 +62,26 @@ class Trainers:
 
     Args:
         options: Arguments of a Trainer, or a function of the trial that gives them.
+        folder: Below it every trial has a ``default_root_dir`` of its own, unless an
+            option says otherwise.
 
     Raises:
         ConfigError: An argument that is not to be given.
     """
 
-    def __init__(self, options: TrainerOptions) -> None:
+    def __init__(self, options: TrainerOptions, folder: Path | None = None) -> None:
         if not callable(options):
             _check(options)
-        self._options = options
+        self._options, self._folder = options, folder
         self._loggers: dict[int, Any] = {}
 
     def make(
-        self, package: str, trial: OpenTrial, max_epochs: int, follow: Any, state: Any
+        self,
+        package: str,
+        trial: OpenTrial,
+        max_epochs: int,
+        ours: tuple[Any, Any],
+        state: Any,
     ) -> Any:
         """A Trainer that follows one run.
 
@@ -78,21 +89,30 @@ class Trainers:
             package: Whose.
             trial: The run's.
             max_epochs: The horizon, wherever the run stops.
-            follow: The callback that tells its epochs.
+            ours: The callbacks that stand first and last.
             state: The checkpoint it goes on from; None to begin.
+
+        Raises:
+            ConfigError: An option that cannot be used.
         """
         options = self._options(trial) if callable(self._options) else self._options
         _check(options)
-        made = {**_QUIET, **options}
+        _check_names(package, options)
+        own = {name: _own(name, given, trial) for name, given in options.items()}
+        made = {**_QUIET, **own}
         # A Trainer with a callback that checkpoints, such as ours, adds none.
         made.pop("enable_checkpointing", None)
-        for name in _MADE:
-            if name in made and name != "logger":
-                made[name] = _anew(made[name], trial)
-        if trial.number not in self._loggers:
-            self._loggers[trial.number] = _logger(made["logger"], trial)
-        made["logger"] = self._loggers[trial.number]
-        made["callbacks"] = [*(made.get("callbacks") or []), follow]
+        callbacks = made.get("callbacks") or []
+        if state is not None:
+            # It has set the learning rate already, which the optimizer's state holds.
+            finder = part_of(package, "callbacks.LearningRateFinder")
+            callbacks = [each for each in callbacks if not isinstance(each, finder)]
+        first, last = ours
+        made["callbacks"] = [first, *callbacks, last]
+        made["logger"] = self._loggers.get(trial.number, made["logger"])
+        if self._folder is not None:
+            below = self._folder / f"trial-{trial.number:05d}"
+            made.setdefault("default_root_dir", below)
         trainer = part_of(package, "Trainer")(max_epochs=max_epochs, **made)
         if trainer.world_size > 1:
             if trainer.num_nodes > 1:
@@ -102,6 +122,7 @@ class Trainers:
                 )
             made["strategy"] = strategy_of(made.get("strategy", "auto"))
             trainer = part_of(package, "Trainer")(max_epochs=max_epochs, **made)
+        self._loggers[trial.number] = trainer.loggers or False
         strategy = trainer.strategy
         strategy.checkpoint_io = held(package)(strategy.checkpoint_io, state)
         return trainer
@@ -111,18 +132,27 @@ class Trainers:
         self._loggers.pop(number, None)
 
 
-def fit_arguments(data: Any) -> dict[str, Any]:
+def fit_arguments(package: str, data: Any) -> dict[str, Any]:
     """What ``Trainer.fit`` is given of some data.
 
     Args:
+        package: The module's.
         data: None where the module brings its own; a LightningDataModule; a pair of
             training and validation loaders; or training loaders alone.
+
+    Raises:
+        ConfigError: If it is a LightningDataModule of the other package.
     """
     if data is None:
         return {}
     if hasattr(data, "prepare_data") and hasattr(data, "train_dataloader"):
+        if not isinstance(data, part_of(package, "LightningDataModule")):
+            raise ConfigError(
+                f"data must be a LightningDataModule of {package}, as the module is, "
+                f"got one of {type(data).__mro__[1].__module__.split('.')[0]}"
+            )
         return {"datamodule": data}
-    if isinstance(data, tuple | list) and len(data) == 2:
+    if isinstance(data, tuple) and len(data) == 2:
         return {"train_dataloaders": data[0], "val_dataloaders": data[1]}
     return {"train_dataloaders": data}
 
@@ -139,22 +169,55 @@ def _check(options: Any) -> None:
                 f"trainer must leave {name} to the search, got {options[name]!r}; "
                 "give max_epochs, budget_epochs or timeout to tune"
             )
+    if options.get("check_val_every_n_epoch", 1) not in (None, 1):
+        raise ConfigError(
+            "trainer must have check_val_every_n_epoch 1, as trials are compared after "
+            f"any epoch, got {options['check_val_every_n_epoch']}"
+        )
 
 
-def _anew(given: Any, trial: OpenTrial) -> list[Any]:
-    """A trial's own of what was given: one or many, objects or functions."""
+def _check_names(package: str, options: Mapping[str, Any]) -> None:
+    known = [*inspect.signature(part_of(package, "Trainer").__init__).parameters][1:]
+    for name in options:
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise ConfigError(f'trainer: a Trainer has no argument "{name}"{near}')
+
+
+def _own(name: str, given: Any, trial: OpenTrial) -> Any:
+    """A trial's own of what was given: one or many, objects or functions.
+
+    Raises:
+        ConfigError: A class in place of an object, or an object that is not to be
+            copied.
+    """
+    if name not in _MADE:
+        return _copied(name, given)
+    if given is None or isinstance(given, bool):
+        return given
     found: list[Any] = []
     for each in given if isinstance(given, list | tuple) else [given]:
+        if isinstance(each, type):
+            raise ConfigError(
+                f"trainer: {name} must hold objects or functions of the trial, got the "
+                f"class {each.__name__}; write {each.__name__}(...)"
+            )
         if _is_function(each):
             made = each(trial)
             found += made if isinstance(made, list | tuple) else [made]
         else:
-            found.append(copy.deepcopy(each))
+            found.append(_copied(name, each))
     return [each for each in found if each is not None]
 
 
-def _logger(given: Any, trial: OpenTrial) -> Any:
-    return given if isinstance(given, bool) or given is None else _anew(given, trial)
+def _copied(name: str, given: Any) -> Any:
+    try:
+        return copy.deepcopy(given)
+    except Exception as error:
+        raise ConfigError(
+            f"trainer: {name} must be copied for each trial, and "
+            f"{type(given).__name__} cannot be ({error}); give a function of the trial"
+        ) from error
 
 
 def _is_function(given: Any) -> bool:

@@ -71,6 +71,7 @@ def train(
     *stops: int,
     epochs: int = 5,
     hear: Callable[[int, Metrics], Verdict] | None = None,
+    seconds: float | None = None,
 ) -> tuple[Fitted, list[float]]:
     """One run, paused after these epochs, its state through bytes each time."""
     state: State | None = None
@@ -92,6 +93,7 @@ def train(
             seed=3,
             key="trial-4",
             state=state,
+            max_seconds=seconds,
         )
         found = engine.train_until(run, on_epoch)
         if stop == epochs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+import threading
 import time
 from typing import Any
 
@@ -15,6 +16,7 @@ import tunekit
 from tunekit import LogUniform
 from tunekit.errors import ConfigError
 from tunekit.interrupt import Interrupted
+from tunekit.limit import TookLongerError
 from tunekit.modules import ModuleEngine
 
 from .conftest import train
@@ -53,7 +55,7 @@ def test_a_search_with_pruning_comes_to_the_same_trials() -> None:
             make(n),
             {"lr": LogUniform(1e-4, 1.0)},
             max_epochs=3,
-            n_trials=4,
+            n_trials=3,
             sampler="random",
             **options,
         )
@@ -84,6 +86,20 @@ def test_an_interruption_ends_all_processes() -> None:
         train(engine, hear=stop)
     assert time.monotonic() - began < 60
     assert multiprocessing.active_children() == []
+
+
+def test_a_monitor_that_no_process_logs_is_one_line() -> None:
+    with pytest.raises(ConfigError, match=r'monitor "acc" must be logged'):
+        train(ModuleEngine(make(2), monitor="acc", trainer=TWO))
+
+
+def test_what_takes_too_long_leaves_no_process() -> None:
+    # While they are being started, when nobody can end them yet.
+    for seconds in (0.05, 0.5):
+        with pytest.raises(TookLongerError):
+            train(ModuleEngine(make(2), trainer=TWO), seconds=seconds)
+        assert multiprocessing.active_children() == []
+        assert [t.name for t in threading.enumerate() if t.name == "fit"] == []
 
 
 def test_strategies_that_run_the_script_again_elsewhere_are_refused() -> None:

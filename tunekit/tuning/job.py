@@ -72,7 +72,10 @@ def tune(
             returns a LightningModule of either Lightning package; a pair of one and its
             data, where hyperparameters change the data; or any iterable of floats, such
             as a generator that yields the validation loss after each epoch. It is
-            closed where training ends early.
+            closed where training ends early. Each trial draws from streams of its own:
+            what must be alike for all, as a split, needs a seed of its own here. What a
+            module changes as it trains and no checkpoint of Lightning's holds is lost
+            where the trial is paused.
         space: A dict of name to scale, or a function ``trial -> params`` that calls
             ``trial.suggest_float`` and the like, or ``.suggest(trial, name)`` of a
             scale; such a function is called a few times beforehand, to know it.
@@ -172,7 +175,12 @@ def tune(
     own = OwnSpace(space, options.seed)
     folder = None if out is None else Path(out) / options.name
     engine = OwnEngine(
-        make, data=data, monitor=monitor, maximize=options.maximize, trainer=trainer
+        make,
+        data=data,
+        monitor=monitor,
+        maximize=options.maximize,
+        trainer=trainer,
+        folder=None if folder is None else folder / "trials",
     )
     store, finished = _open(options, own, folder)
     if not finished:

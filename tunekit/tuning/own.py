@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from tunekit.errors import ConfigError, TunekitError
@@ -36,6 +37,7 @@ class OwnEngine:
         monitor: The name under which a module logs its value.
         maximize: Whether higher values are better.
         trainer: Arguments of the modules' Trainers; None where there may be none.
+        folder: Where what those write of themselves goes, by trial.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class OwnEngine:
         monitor: str,
         maximize: bool,
         trainer: Any,
+        folder: Path | None = None,
     ) -> None:
         self._make, self._maximize = make, maximize
         self._of_modules: dict[str, Any] = {
             "data": data,
             "monitor": monitor,
             "trainer": trainer,
+            "folder": folder,
         }
         self._engine: Engine | None = None
         # What the first call gave, until it is asked for by the engine it decided.
