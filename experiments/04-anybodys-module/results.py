@@ -1,0 +1,3 @@
+PARTS = ("search", "ddp")
+def fill(text, report):
+    return text
