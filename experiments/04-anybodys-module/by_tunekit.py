@@ -8,8 +8,9 @@ The same command goes on with what was stopped.
 import sys
 from pathlib import Path
 
-import tunekit
 from net import Net, loaders
+
+import tunekit
 from tunekit import IntLogUniform, LogUniform, Uniform
 
 folder, n_trials, n_workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

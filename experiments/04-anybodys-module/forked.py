@@ -153,7 +153,7 @@ def _open_files() -> Counter[str]:
     found: Counter[str] = Counter()
     for each in Path("/proc/self/fd").iterdir():
         try:
-            name = os.readlink(each)
+            name = str(each.readlink())
         except OSError:
             continue  # that of the look itself
         kind, _, rest = name.partition(":")

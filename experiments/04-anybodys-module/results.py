@@ -1,3 +1,229 @@
-PARTS = ("search", "ddp")
-def fill(text, report):
-    return text
+"""The tables and the verdict of README.md, made from report.json.
+
+What the report does not hold yet leaves its table empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import record
+from record import table
+
+__all__ = ["PARTS", "QUESTION", "answer", "fill", "shown", "tables"]
+
+QUESTION = (
+    "What does a search of one's own module ask of its user, and what does it leave?"
+)
+PARTS = ("search", "epochs", "ddp")
+_HAND, _OURS = "by hand", "by tunekit"
+
+Report = Mapping[str, Any]
+
+
+def fill(text: str, report: Report) -> str:
+    """A text with all its tables made anew."""
+    return record.fill(text, tables(report))
+
+
+def tables(report: Report) -> dict[str, str]:
+    """Every table by name."""
+    return {
+        "made": record.parts_made(report),
+        "verdict": _verdict(report),
+        "lines": _lines(report),
+        "kills": _kills(report),
+        "left": _left(report),
+        "whole": _whole(report),
+        "ddp": _ddp(report),
+    }
+
+
+def shown(report: Report) -> dict[str, Any]:
+    """The parts that the answer rests on."""
+    return {name: report[name] for name in PARTS if name in report}
+
+
+def answer(report: Report) -> str:
+    """The answer, for the list of all experiments."""
+    if "search" not in report:
+        return "not measured yet"
+    hand, ours = _both(report)
+    kills = ours["kills"]["kills"]
+    told = (
+        f"{ours['lines']} lines of code (by hand {hand['lines']}), "
+        f"{ours['kills']['lost trials']} trials lost by {kills} kills "
+        f"({hand['kills']['lost trials']}), after {_pruned(ours)} pruned trials "
+        f"{_left_of(ours, 'open files')} open files and "
+        f"{_left_of(ours, 'processes')} processes left "
+        f"(after {_pruned(hand)}: {_left_of(hand, 'open files')} and "
+        f"{_left_of(hand, 'processes')})"
+    )
+    if "ddp" in report and "alike" in report["ddp"]:
+        alike, n = report["ddp"]["alike"], report["ddp"]["n_trials"]
+        told += (
+            f"; two processes end {alike['states']} of {n} trials in the same state "
+            "as one"
+        )
+    return told
+
+
+def _both(report: Report) -> tuple[Report, Report]:
+    scripts = report["search"]["scripts"]
+    return scripts[_HAND], scripts[_OURS]
+
+
+def _pruned(of: Report) -> int:
+    return int(of["workers"]["states"].get("PRUNED", 0))
+
+
+def _left_of(of: Report, what: str, when: str = "left") -> int:
+    return sum(of["workers"][when][what].values())
+
+
+def _verdict(report: Report) -> str:
+    lines = []
+    if "search" in report:
+        hand, ours = _both(report)
+        lines += [
+            f"- **Lines**: {ours['lines']}, by hand {hand['lines']}.",
+            f"- **Kills**: of {ours['kills']['kills']}, "
+            f"{ours['kills']['lost trials']} trials lost for ever; by hand of "
+            f"{hand['kills']['kills']}, {hand['kills']['lost trials']}, with "
+            f"{hand['kills']['lost epochs']} epochs of training. With the values of "
+            f"the search never killed end {ours['kills']['same values']} of "
+            f"{ours['kills']['studies']}.",
+            f"- **Left in the process** after {_pruned(ours)} pruned trials: "
+            f"{_left_of(ours, 'open files')} open files, "
+            f"{_left_of(ours, 'processes')} processes; by hand, after "
+            f"{_pruned(hand)}: {_left_of(hand, 'open files')} and "
+            f"{_left_of(hand, 'processes')}, which go when all names are deleted and "
+            "the garbage is collected.",
+            f"- **Left on disk**: {_disk(ours)}; by hand {_disk(hand)}.",
+        ]
+    if "search" in report and "epochs" in report:
+        told = ", ".join(
+            f"{_of(runs, 'best value'):.4f} for {_of(runs, 'epochs'):.0f} epochs "
+            f"(`{name}`)"
+            for name, runs in report["epochs"]["budgets"].items()
+        )
+        whole = _both(report)[0]["whole"]
+        lines.append(
+            f"- **Best value** (median; lower is better): {told}; by hand "
+            f"{_of(whole, 'best value'):.4f} for {_of(whole, 'epochs'):.0f}."
+        )
+    if "ddp" in report:
+        part = report["ddp"]
+        if "alike" in part:
+            alike = part["alike"]
+            lines.append(
+                f"- **Two processes**: {part['n_trials']} trials, none hung; of these "
+                f"{alike['states']} end in the same state as with one, "
+                f"{alike['epochs']} after the same epochs; their values differ by at "
+                f"most {alike['largest relative difference']:.0e} of themselves."
+            )
+        else:
+            lines.append(f"- **Two processes**: {len(part['faults'])} failed.")
+    return "\n".join(lines) or record.NOTHING
+
+
+def _disk(of: Report) -> str:
+    found = of["workers"]
+    return f"{found['folders']} folders, {found['files']} files, {found['MB']:.1f} MB"
+
+
+def _of(runs: Sequence[Report], what: str) -> float:
+    return float(median(run[what] for run in runs))
+
+
+def _lines(report: Report) -> str:
+    scripts = report["search"]["scripts"] if "search" in report else {}
+    lines = [(name, f"{of['lines']}") for name, of in scripts.items()]
+    return table(("", "lines of code"), lines, left=1)
+
+
+def _kills(report: Report) -> str:
+    keys = ("kills", "studies", "lost trials", "lost epochs", "reached", "same values")
+    lines = []
+    for name, of in report["search"]["scripts"].items() if "search" in report else ():
+        found = {key: f"{of['kills'][key]}" for key in keys}
+        if name == _HAND:
+            # It draws anew every time.
+            found["same values"] = "–"
+        lines.append((name, *found.values()))
+    return table(("", *keys), lines, left=1)
+
+
+def _left(report: Report) -> str:
+    lines = []
+    for name, of in report["search"]["scripts"].items() if "search" in report else ():
+        for when, told in (
+            ("left", "at the end of the script"),
+            ("left once all is deleted", "all names deleted, garbage collected"),
+        ):
+            kinds = of["workers"][when]
+            which = ", ".join(f"{n} {what}" for what, n in _kinds(kinds)) or "–"
+            counts = (
+                f"{_pruned(of)}",
+                f"{_left_of(of, 'open files', when)}",
+                f"{_left_of(of, 'processes', when)}",
+            )
+            lines.append((name, told, which, *counts))
+    head = ("", "when", "which", "trials pruned", "open files", "processes")
+    return table(head, lines, left=3)
+
+
+def _kinds(left: Report) -> list[tuple[str, int]]:
+    """What was left, the shared memory of batches under one name."""
+    found: dict[str, int] = {}
+    for what, n in [*left["open files"].items(), *left["processes"].items()]:
+        name = "shared memory" if what.startswith("torch_") else what
+        found[name] = found.get(name, 0) + n
+    return [*found.items()]
+
+
+def _whole(report: Report) -> str:
+    lines = []
+    scripts = report["search"]["scripts"] if "search" in report else {}
+    for name, of in scripts.items():
+        lines.append(_run(f"{name}, as written", of["whole"]))
+    for name, runs in report["epochs"]["budgets"].items() if "epochs" in report else ():
+        lines.append(_run(f"{_OURS}, `{name}`, seeds 0 to {len(runs) - 1}", runs))
+    head = (
+        *("", "runs", "s", "epochs", "best value, each", "median"),
+        *("the model has it", "lowest of all epochs"),
+    )
+    return table(head, lines, left=1)
+
+
+def _run(name: str, runs: Sequence[Report]) -> tuple[str, ...]:
+    return (
+        name,
+        f"{len(runs)}",
+        f"{_of(runs, 'seconds'):.1f}",
+        f"{_of(runs, 'epochs'):.0f}",
+        ", ".join(f"{run['best value']:.4f}" for run in runs),
+        f"{_of(runs, 'best value'):.4f}",
+        f"{sum(run['the model has it'] for run in runs)}",
+        f"{sum(run['it is the lowest of all epochs'] for run in runs)}",
+    )
+
+
+def _ddp(report: Report) -> str:
+    part = report.get("ddp", {})
+    lines = [
+        (
+            "one process" if n == "1" else "two processes",
+            f"{part[n]['seconds']:.0f}",
+            *(f"{part[n]['states'].get(each, 0)}" for each in ("COMPLETE", "PRUNED")),
+            f"{part[n]['epochs']}",
+            f"{part[n]['best value']:.6f}",
+            f"{part[n]['processes left']}",
+        )
+        for n in ("1", "2")
+        if n in part
+    ]
+    head = (*("", "s", "complete", "pruned", "epochs", "best value", "processes left"),)
+    return table(head, lines, left=1)

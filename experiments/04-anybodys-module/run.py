@@ -1,7 +1,7 @@
 """Anybody's module: everything that README.md shows.
 
-    python run.py                      both parts: a quarter of an hour on two cores
-    python run.py --part search        or ddp
+    python run.py                      all parts: a quarter of an hour on two cores
+    python run.py --part search        or epochs, ddp
     python run.py --quick              does it run? a minute or two
 
 Writes report.json and the tables of README.md, part by part: a part that was measured
@@ -60,6 +60,10 @@ def _measured(part: str, work: Path, *, quick: bool) -> Report:
         import search
 
         return search.measure(work, *((1, 1, False) if quick else (5, 20, True)), 5)
+    if part == "epochs":
+        import epochs
+
+        return epochs.measure(work, 1 if quick else 5)
     import ddp
 
     return ddp.measure(work, 3 if quick else 20)

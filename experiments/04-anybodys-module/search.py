@@ -8,7 +8,6 @@ import shutil
 import signal
 import tokenize
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
 
-__all__ = ["SCRIPTS", "measure"]
+__all__ = ["HERE", "SCRIPTS", "came_to", "fresh", "measure", "trials_of"]
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = {"by hand": "by_hand.py", "by tunekit": "by_tunekit.py"}
@@ -45,7 +44,7 @@ def measure(work: Path, runs: int, kills: int, many: bool, seed: int) -> dict[st
         found[name] = {"lines": lines_of((HERE / file).read_text("utf-8")), "whole": []}
     for _ in range(runs):  # in turns: the machine is not alike all the time
         for name, file in SCRIPTS.items():
-            whole = _whole(HERE / file, _fresh(work / "whole"), faults)
+            whole = _whole(HERE / file, fresh(work / "whole"), faults)
             found[name]["whole"].append(whole)
             print(name, whole, flush=True)
     for name, file in SCRIPTS.items():
@@ -87,12 +86,12 @@ def _whole(path: Path, folder: Path, faults: list[str]) -> dict[str, Any]:
         return {"seconds": done.seconds}
     return {
         "seconds": round(done.seconds, 1),
-        **_came_to(trials_of(folder), done),
+        **came_to(trials_of(folder), done),
         **_files(folder),
     }
 
 
-def _came_to(trials: list[FrozenTrial], done: Done) -> dict[str, Any]:
+def came_to(trials: list[FrozenTrial], done: Done) -> dict[str, Any]:
     """What a search has come to, and whether its best weights are in our hands."""
     lowest = min(value for t in trials for value in t.intermediate_values.values())
     value, told = done.found["value of the model"], done.found["best value"]
@@ -120,10 +119,10 @@ def _killed(
     found: Counter[str] = Counter()
     never = None
     if name == "by tunekit":
-        script(path, _fresh(work / "never"), _N_TRIALS, 0)
+        script(path, fresh(work / "never"), _N_TRIALS, 0)
         never = values_of(trials_of(work / "never"))
     while found["kills"] < kills:
-        folder = _fresh(work / "killed")
+        folder = fresh(work / "killed")
         found["studies"] += 1
         done = None
         while done is None or done.code == -signal.SIGKILL:
@@ -150,7 +149,7 @@ def _with_workers(
     name: str, path: Path, work: Path, many: bool, faults: list[str]
 ) -> dict[str, Any]:
     """What fifty pruned trials leave in their process and on disk."""
-    folder = _fresh(work / "workers")
+    folder = fresh(work / "workers")
     n_trials = _MANY[name] if many else 12
     done = script(path, folder, n_trials, 2, patience=1800.0)
     if done.code != 0:
@@ -159,7 +158,7 @@ def _with_workers(
     return {
         "n_trials": n_trials,
         "seconds": round(done.seconds, 1),
-        **_came_to(trials_of(folder), done),
+        **came_to(trials_of(folder), done),
         "left": done.found["left"],
         "left once all is deleted": done.found["left once all is deleted"],
         **_files(folder),
@@ -167,16 +166,12 @@ def _with_workers(
 
 
 def _files(folder: Path) -> dict[str, Any]:
-    found = [*_within(folder)]
+    found = [*folder.rglob("*")]
     return {
         "folders": sum(path.is_dir() for path in found),
         "files": sum(path.is_file() for path in found),
         "MB": round(sum(p.stat().st_size for p in found if p.is_file()) / 1e6, 2),
     }
-
-
-def _within(folder: Path) -> Iterator[Path]:
-    return folder.rglob("*")
 
 
 def trials_of(folder: Path) -> list[FrozenTrial]:
@@ -194,7 +189,7 @@ def values_of(trials: list[FrozenTrial]) -> list[Any]:
     return [(t.number, t.state, t.params, t.intermediate_values) for t in trials]
 
 
-def _fresh(folder: Path) -> Path:
+def fresh(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
