@@ -38,6 +38,7 @@ def test_there_are_experiments() -> None:
         "01-many-trials-as-one-network",
         "02-search-per-epoch",
         "03-nothing-is-lost",
+        "04-anybodys-module",
     ]
 
 

@@ -1,4 +1,4 @@
-"""One search in one process and in two that train every trial together."""
+"""One search in one process, and in two that train every trial together."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from torch.utils.data import DataLoader
 __all__ = ["measure"]
 
 _PATIENCE_SECONDS = 1500.0
+_WAYS: dict[str, dict[str, Any]] = {
+    "one process": {"devices": 1},
+    "two processes": {"devices": 2},
+    "two processes, forked": {"devices": 2, "strategy": "ddp_fork"},
+}
+"""Arguments of the Trainer."""
 
 
 def measure(work: Path, n_trials: int) -> dict[str, Any]:
@@ -21,39 +27,45 @@ def measure(work: Path, n_trials: int) -> dict[str, Any]:
     All rows are in one step and nothing is dropped, so that the processes' halves,
     in whatever order, are the same step but for rounding.
     """
-    found: dict[str, Any] = {"n_trials": n_trials, "limit, s": _PATIENCE_SECONDS}
+    found: dict[str, Any] = {}
     faults: list[str] = []
-    runs = []
-    for n_processes in (1, 2):
+    alone: list[Any] | None = None
+    for name, trainer in _WAYS.items():
 
-        def searched(n: int = n_processes) -> Any:
-            return _search(n, n_trials)
+        def searched(trainer: dict[str, Any] = trainer) -> Any:
+            return _search(trainer, n_trials)
 
         done = called(searched, work, patience=_PATIENCE_SECONDS)
         if done.code != 0:
             ended = "hung" if done.code is None else f"{done.code}: {done.told[-500:]}"
-            faults.append(f"{n_processes} processes: {ended}")
+            faults.append(f"{name}: {ended}")
             continue
-        runs.append(done.found)
-        states = Counter(state for _, state, _, _ in done.found["trials"])
-        found[f"{n_processes}"] = {
+        trials = done.found["trials"]
+        alone = trials if alone is None else alone
+        found[name] = {
             "seconds": round(done.seconds, 1),
-            "states": dict(sorted(states.items())),
-            "epochs": sum(len(values) for *_, values in done.found["trials"]),
+            "states": dict(sorted(Counter(state for _, state, *_ in trials).items())),
+            "epochs": sum(len(values) for *_, values in trials),
             "best value": done.found["best value"],
             "processes left": done.found["processes left"],
+            "alike": _alike(alone, trials),
         }
-        print(n_processes, found[f"{n_processes}"], flush=True)
-    if len(runs) == 2:
-        found["alike"] = _alike(*(run["trials"] for run in runs))
-    return {**found, "faults": faults}
+        print(name, found[name], flush=True)
+    return {
+        "n_trials": n_trials,
+        "limit, s": _PATIENCE_SECONDS,
+        "ways": found,
+        "faults": faults,
+    }
 
 
-def _search(n_processes: int, n_trials: int) -> dict[str, Any]:
+def _search(trainer: dict[str, Any], n_trials: int) -> dict[str, Any]:
     import multiprocessing
 
     import tunekit
     from tunekit import IntLogUniform, LogUniform
+
+    n_processes = trainer["devices"]
 
     def make(params: Any) -> Any:
         rows, valid = tables()
@@ -67,7 +79,7 @@ def _search(n_processes: int, n_trials: int) -> dict[str, Any]:
         {"lr": LogUniform(1e-4, 1e-1), "width": IntLogUniform(16, 256)},
         max_epochs=9,
         n_trials=n_trials,
-        trainer={"accelerator": "cpu", "devices": n_processes},
+        trainer={"accelerator": "cpu", **trainer},
     )
     trials = [
         (t.number, t.state.name, t.params, sorted(t.intermediate_values.items()))

@@ -61,12 +61,10 @@ def answer(report: Report) -> str:
         f"(after {_pruned(hand)}: {_left_of(hand, 'open files')} and "
         f"{_left_of(hand, 'processes')})"
     )
-    if "ddp" in report and "alike" in report["ddp"]:
-        alike, n = report["ddp"]["alike"], report["ddp"]["n_trials"]
-        told += (
-            f"; two processes end {alike['states']} of {n} trials in the same state "
-            "as one"
-        )
+    if "ddp" in report:
+        least = min(way["alike"]["states"] for way in _together(report).values())
+        told += f"; two processes end {least} of {report['ddp']['n_trials']} trials "
+        told += "in the same state as one"
     return told
 
 
@@ -115,17 +113,16 @@ def _verdict(report: Report) -> str:
             f"{_of(whole, 'best value'):.4f} for {_of(whole, 'epochs'):.0f}."
         )
     if "ddp" in report:
-        part = report["ddp"]
-        if "alike" in part:
-            alike = part["alike"]
+        n, failed = report["ddp"]["n_trials"], len(report["ddp"]["faults"])
+        for name, way in _together(report).items():
+            alike = way["alike"]
             lines.append(
-                f"- **Two processes**: {part['n_trials']} trials, none hung; of these "
-                f"{alike['states']} end in the same state as with one, "
-                f"{alike['epochs']} after the same epochs; their values differ by at "
-                f"most {alike['largest relative difference']:.0e} of themselves."
+                f"- **{name.capitalize()}**: of {n} trials {alike['states']} end "
+                f"in the same state as with one process and {alike['epochs']} after "
+                "as many epochs; values differ by at most "
+                f"{alike['largest relative difference']:.0e} of themselves."
             )
-        else:
-            lines.append(f"- **Two processes**: {len(part['faults'])} failed.")
+        lines.append(f"- **Hung or failed**, of all these: {failed or 'none'}.")
     return "\n".join(lines) or record.NOTHING
 
 
@@ -211,19 +208,28 @@ def _run(name: str, runs: Sequence[Report]) -> tuple[str, ...]:
     )
 
 
+def _together(report: Report) -> dict[str, Report]:
+    """The ways in which two processes train."""
+    ways = report["ddp"]["ways"]
+    return {name: way for name, way in ways.items() if name.startswith("two")}
+
+
 def _ddp(report: Report) -> str:
-    part = report.get("ddp", {})
+    part = report.get("ddp", {"ways": {}})
     lines = [
         (
-            "one process" if n == "1" else "two processes",
-            f"{part[n]['seconds']:.0f}",
-            *(f"{part[n]['states'].get(each, 0)}" for each in ("COMPLETE", "PRUNED")),
-            f"{part[n]['epochs']}",
-            f"{part[n]['best value']:.6f}",
-            f"{part[n]['processes left']}",
+            name,
+            f"{way['seconds']:.0f}",
+            *(f"{way['states'].get(each, 0)}" for each in ("COMPLETE", "PRUNED")),
+            f"{way['epochs']}",
+            *(f"{way['alike'][each]}" for each in ("states", "epochs")),
+            f"{way['alike']['largest relative difference']:.0e}",
+            f"{way['processes left']}",
         )
-        for n in ("1", "2")
-        if n in part
+        for name, way in part["ways"].items()
     ]
-    head = (*("", "s", "complete", "pruned", "epochs", "best value", "processes left"),)
+    head = (
+        *("", "s", "complete", "pruned", "epochs"),
+        *("same state", "as many epochs", "largest difference", "processes left"),
+    )
     return table(head, lines, left=1)
