@@ -19,6 +19,7 @@ QUESTION = (
 )
 PARTS = ("search", "epochs", "ddp")
 _HAND, _OURS = "by hand", "by tunekit"
+_DELETED = "left once all is deleted"
 
 Report = Mapping[str, Any]
 
@@ -97,9 +98,12 @@ def _verdict(report: Report) -> str:
             f"{_left_of(ours, 'open files')} open files, "
             f"{_left_of(ours, 'processes')} processes; by hand, after "
             f"{_pruned(hand)}: {_left_of(hand, 'open files')} and "
-            f"{_left_of(hand, 'processes')}, which go when all names are deleted and "
+            f"{_left_of(hand, 'processes')}, and "
+            f"{_left_of(hand, 'open files', _DELETED)} and "
+            f"{_left_of(hand, 'processes', _DELETED)} once all names are deleted and "
             "the garbage is collected.",
-            f"- **Left on disk**: {_disk(ours)}; by hand {_disk(hand)}.",
+            f"- **Left on disk** by {report['search']['n_trials']} trials: "
+            f"{_disk(ours)}; by hand {_disk(hand)}.",
         ]
     if "search" in report and "epochs" in report:
         told = ", ".join(
@@ -127,8 +131,8 @@ def _verdict(report: Report) -> str:
 
 
 def _disk(of: Report) -> str:
-    found = of["workers"]
-    return f"{found['folders']} folders, {found['files']} files, {found['MB']:.1f} MB"
+    folders, files, size = (_of(of["whole"], x) for x in ("folders", "files", "MB"))
+    return f"{folders:.0f} folders, {files:.0f} files, {size:.1f} MB"
 
 
 def _of(runs: Sequence[Report], what: str) -> float:
@@ -158,7 +162,7 @@ def _left(report: Report) -> str:
     for name, of in report["search"]["scripts"].items() if "search" in report else ():
         for when, told in (
             ("left", "at the end of the script"),
-            ("left once all is deleted", "all names deleted, garbage collected"),
+            (_DELETED, "all names deleted, garbage collected"),
         ):
             kinds = of["workers"][when]
             which = ", ".join(f"{n} {what}" for what, n in _kinds(kinds)) or "–"
