@@ -13,44 +13,63 @@ from torch.utils.data import DataLoader
 __all__ = ["measure"]
 
 _PATIENCE_SECONDS = 1500.0
-_WAYS: dict[str, dict[str, Any]] = {
-    "one process": {"devices": 1},
-    "two processes": {"devices": 2},
-    "two processes, forked": {"devices": 2, "strategy": "ddp_fork"},
+_ONE: dict[str, Any] = {"devices": 1}
+_TWO: dict[str, Any] = {"devices": 2}
+_FORKED = {**_TWO, "strategy": "ddp_fork"}
+_RANDOM = {"sampler": "random"}
+_DOUBLE = {"precision": "64-true"}
+_WAYS: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
+    "random": {
+        "one": (_RANDOM, _ONE),
+        "two": (_RANDOM, _TWO),
+        "two, forked": (_RANDOM, _FORKED),
+    },
+    "coarse-to-fine": {"one": ({}, _ONE), "two, forked": ({}, _FORKED)},
+    "coarse-to-fine, in double precision": {
+        "one": ({}, {**_ONE, **_DOUBLE}),
+        "two, forked": ({}, {**_FORKED, **_DOUBLE}),
+    },
 }
-"""Arguments of the Trainer."""
+"""By search and processes, arguments of ``tune`` and of the Trainer."""
 
 
 def measure(work: Path, n_trials: int) -> dict[str, Any]:
-    """The same search by one process, then by two; each within a time limit.
+    """The same searches by one process, then by two; each within a time limit.
 
     All rows are in one step and nothing is dropped, so that the processes' halves,
     in whatever order, are the same step but for rounding.
     """
-    found: dict[str, Any] = {}
+    found: list[dict[str, Any]] = []
     faults: list[str] = []
-    alone: list[Any] | None = None
-    for name, trainer in _WAYS.items():
+    for search, ways in _WAYS.items():
+        alone: list[Any] | None = None
+        for processes, (options, trainer) in ways.items():
 
-        def searched(trainer: dict[str, Any] = trainer) -> Any:
-            return _search(trainer, n_trials)
+            def searched(
+                options: dict[str, Any] = options, trainer: dict[str, Any] = trainer
+            ) -> Any:
+                return _search(n_trials, options, trainer)
 
-        done = called(searched, work, patience=_PATIENCE_SECONDS)
-        if done.code != 0:
-            ended = "hung" if done.code is None else f"{done.code}: {done.told[-500:]}"
-            faults.append(f"{name}: {ended}")
-            continue
-        trials = done.found["trials"]
-        alone = trials if alone is None else alone
-        found[name] = {
-            "seconds": round(done.seconds, 1),
-            "states": dict(sorted(Counter(state for _, state, *_ in trials).items())),
-            "epochs": sum(len(values) for *_, values in trials),
-            "best value": done.found["best value"],
-            "processes left": done.found["processes left"],
-            "alike": _alike(alone, trials),
-        }
-        print(name, found[name], flush=True)
+            done = called(searched, work, patience=_PATIENCE_SECONDS)
+            if done.code != 0:
+                told = "hung" if done.code is None else done.told[-500:]
+                faults.append(f"{search}, {processes}: {told}")
+                continue
+            trials = done.found["trials"]
+            alone = trials if alone is None else alone
+            states = Counter(state for _, state, *_ in trials)
+            way = {
+                "search": search,
+                "processes": processes,
+                "seconds": round(done.seconds, 1),
+                "states": dict(sorted(states.items())),
+                "epochs": sum(len(values) for *_, values in trials),
+                "best value": done.found["best value"],
+                "processes left": done.found["processes left"],
+                "alike": _alike(alone, trials),
+            }
+            print(way, flush=True)
+            found.append(way)
     return {
         "n_trials": n_trials,
         "limit, s": _PATIENCE_SECONDS,
@@ -59,7 +78,9 @@ def measure(work: Path, n_trials: int) -> dict[str, Any]:
     }
 
 
-def _search(trainer: dict[str, Any], n_trials: int) -> dict[str, Any]:
+def _search(
+    n_trials: int, options: dict[str, Any], trainer: dict[str, Any]
+) -> dict[str, Any]:
     import multiprocessing
 
     import tunekit
@@ -80,6 +101,7 @@ def _search(trainer: dict[str, Any], n_trials: int) -> dict[str, Any]:
         max_epochs=9,
         n_trials=n_trials,
         trainer={"accelerator": "cpu", **trainer},
+        **options,
     )
     trials = [
         (t.number, t.state.name, t.params, sorted(t.intermediate_values.items()))
