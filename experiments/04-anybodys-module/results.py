@@ -62,10 +62,11 @@ def answer(report: Report) -> str:
         f"(after {_pruned(hand)}: {_left_of(hand, 'open files')} and "
         f"{_left_of(hand, 'processes')})"
     )
-    if "ddp" in report:
-        least = min(way["alike"]["states"] for way in _together(report).values())
-        told += f"; two processes end {least} of {report['ddp']['n_trials']} trials "
-        told += "in the same state as one"
+    for way in _together(report)[:1]:
+        told += (
+            f"; by two processes a {way['search']} search ends "
+            f"{way['alike']['states']} of {report['ddp']['n_trials']} trials as by one"
+        )
     return told
 
 
@@ -116,16 +117,16 @@ def _verdict(report: Report) -> str:
             f"- **Best value** (median; lower is better): {told}; by hand "
             f"{_of(whole, 'best value'):.4f} for {_of(whole, 'epochs'):.0f}."
         )
+    for way in _together(report):
+        alike, n = way["alike"], report["ddp"]["n_trials"]
+        lines.append(
+            f"- **{way['processes'].capitalize()} processes, {way['search']}**: of {n} "
+            f"trials {alike['states']} end in the same state as by one, "
+            f"{alike['epochs']} after as many epochs; values differ by at most "
+            f"{alike['largest relative difference']:.0e} of themselves."
+        )
     if "ddp" in report:
-        n, failed = report["ddp"]["n_trials"], len(report["ddp"]["faults"])
-        for name, way in _together(report).items():
-            alike = way["alike"]
-            lines.append(
-                f"- **{name.capitalize()}**: of {n} trials {alike['states']} end "
-                f"in the same state as with one process and {alike['epochs']} after "
-                "as many epochs; values differ by at most "
-                f"{alike['largest relative difference']:.0e} of themselves."
-            )
+        failed = len(report["ddp"]["faults"])
         lines.append(f"- **Hung or failed**, of all these: {failed or 'none'}.")
     return "\n".join(lines) or record.NOTHING
 
@@ -212,28 +213,32 @@ def _run(name: str, runs: Sequence[Report]) -> tuple[str, ...]:
     )
 
 
-def _together(report: Report) -> dict[str, Report]:
-    """The ways in which two processes train."""
-    ways = report["ddp"]["ways"]
-    return {name: way for name, way in ways.items() if name.startswith("two")}
+def _together(report: Report) -> list[Report]:
+    """The searches by two processes."""
+    ways = report.get("ddp", {}).get("ways", [])
+    return [way for way in ways if way["processes"] != "one"]
 
 
 def _ddp(report: Report) -> str:
-    part = report.get("ddp", {"ways": {}})
     lines = [
         (
-            name,
+            way["search"],
+            way["processes"],
             f"{way['seconds']:.0f}",
             *(f"{way['states'].get(each, 0)}" for each in ("COMPLETE", "PRUNED")),
             f"{way['epochs']}",
-            *(f"{way['alike'][each]}" for each in ("states", "epochs")),
+            *(
+                f"{way['alike'][each]}"
+                for each in ("hyperparameters", "states", "epochs")
+            ),
             f"{way['alike']['largest relative difference']:.0e}",
             f"{way['processes left']}",
         )
-        for name, way in part["ways"].items()
+        for way in report.get("ddp", {}).get("ways", [])
     ]
     head = (
-        *("", "s", "complete", "pruned", "epochs"),
-        *("same state", "as many epochs", "largest difference", "processes left"),
+        *("search", "processes", "s", "complete", "pruned", "epochs"),
+        *("same hyperparameters", "same state", "as many epochs"),
+        *("largest difference", "processes left"),
     )
-    return table(head, lines, left=1)
+    return table(head, lines, left=2)

@@ -150,7 +150,7 @@ def _with_workers(
 ) -> dict[str, Any]:
     """What fifty pruned trials leave in their process and on disk."""
     folder = fresh(work / "workers")
-    n_trials = _MANY[name] if many else 6
+    n_trials = _MANY[name] if many else 4
     done = script(path, folder, n_trials, 2, patience=1800.0)
     if done.code != 0:
         faults.append(f"{path.name}, workers: {done.code}: {done.told[-300:]}")
