@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tunekit.errors import ResumeError
-from tunekit.files import unsealed
+from tunekit.files import unsealed, write_toml
 from tunekit.store import DEFINING, check_same, settings_of
 
 from .conftest import DATA, settings
@@ -34,20 +34,28 @@ OTHER = {
     "direction": "maximize",
     "enqueue": ["{}"],
     "warm_start": "runs/other",
+    "monitor": "acc",
 }
 
 
 @pytest.mark.parametrize("name", DEFINING)
 def test_another_search_is_refused(folder: Path, name: str) -> None:
     assert set(OTHER) == set(DEFINING)
+    # Only one that has a monitor can have another.
+    made = {"monitor": "val_loss", **settings()}
+    write_toml(folder / "study.toml", made)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     with pytest.raises(ResumeError) as caught:
-        check_same(folder, {**settings(), name: OTHER[name]}, DATA)
+        check_same(folder, {**made, name: OTHER[name]}, DATA)
     line = str(caught.value)
     assert "\n" not in line
     assert line.startswith(f'the study "s" was made with {name.replace("_", "-")} ')
     assert line.endswith('choose another name, such as name="s-2"')
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_folder_that_says_nothing_of_a_monitor_goes_on(folder: Path) -> None:
+    check_same(folder, {**settings(), "monitor": "val_loss"}, DATA)
 
 
 def test_the_old_and_the_new_value_are_named(folder: Path) -> None:

@@ -340,6 +340,7 @@ def test_a_limit_of_time_that_is_spent_is_finished(tmp_path: Path) -> None:
         {"space": {**SPACE, "lr": LogUniform(1e-2, 1.0)}},
         {"space": lambda trial: {"lr": trial.suggest_float("lr", 0, 1)}},
         {"direction": "maximize"},
+        {"monitor": "acc"},
         {"max_epochs": 8},
         {"seed": 1},
         {"enqueue": [{"lr": 0.5}]},

@@ -2,7 +2,7 @@
 
 from tunekit.store.journal import quiet_optuna
 from tunekit.store.memory import MemoryStore
-from tunekit.store.same import DEFINING, check_same, settings_of
+from tunekit.store.same import DEFINING, check_same, other_name, settings_of
 from tunekit.store.store import Store
 from tunekit.store.widen import widen
 
@@ -11,6 +11,7 @@ __all__ = [
     "MemoryStore",
     "Store",
     "check_same",
+    "other_name",
     "quiet_optuna",
     "settings_of",
     "widen",

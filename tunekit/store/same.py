@@ -28,6 +28,7 @@ DEFINING = (
     "sampler",
     "pruner",
     "seed",
+    "monitor",
     "direction",
     "enqueue",
     "warm_start",
@@ -79,7 +80,9 @@ def check_same(
     if data.get("fingerprint") != described["fingerprint"]:
         differs = f"other data ({data.get('source')}, now {described['source']})"
     for name in DEFINING:
-        old, new = before.get(name), settings.get(name)
+        new = settings.get(name)
+        # Folders of before it was recorded may go on.
+        old = before.get(name, new if name == "monitor" else None)
         if not differs and old != new:
             differs = (
                 f"{name.replace('_', '-')} {in_few_words(old)}, now {in_few_words(new)}"

@@ -19,7 +19,13 @@ from tunekit.closing import trials_frame
 from tunekit.errors import ConfigError
 from tunekit.history import history
 from tunekit.interrupt import Interrupted, listening, shield
-from tunekit.store import MemoryStore, Store, check_same, settings_of, widen
+from tunekit.store import (
+    MemoryStore,
+    Store,
+    check_same,
+    settings_of,
+    widen,
+)
 from tunekit.tally import as_one
 from tunekit.tuning.candidates import OwnSpace
 from tunekit.tuning.options import Options
@@ -156,6 +162,7 @@ def tune(
     if not callable(make):
         raise ConfigError(f"make must be a function of params, got {make!r}")
     options = Options(
+        monitor=monitor,
         direction=direction,
         max_epochs=max_epochs,
         n_trials=n_trials,
@@ -184,6 +191,8 @@ def tune(
     )
     store, finished = _open(options, own, folder)
     if not finished:
+        if folder is not None and (known := _trained_by(store)) is not None:
+            engine.expect_engine(known, folder)
         try:
             with listening():
                 board = None if folder is None else _board(folder, monitor, own)
@@ -234,6 +243,16 @@ def _open(options: Options, own: OwnSpace, folder: Path | None) -> tuple[Store, 
     store.extend(settings)
     store.study.set_user_attr("finished", False)
     return store, False
+
+
+def _trained_by(store: Store) -> str | None:
+    """What trained the trials that a study has values of already."""
+    engines = (
+        trial.user_attrs.get("engine")
+        for trial in store.trials()
+        if trial.intermediate_values
+    )
+    return next((each for each in engines if each is not None), None)
 
 
 def _warm(options: Options, own: OwnSpace) -> Sequence[dict[str, Any]]:

@@ -34,6 +34,7 @@ class Options:
         ConfigError: One that cannot be used.
     """
 
+    monitor: str
     direction: str
     max_epochs: int
     n_trials: int | None
@@ -183,6 +184,7 @@ class Options:
             "trial_timeout": self.trial_timeout,
             "sampler": _word(self.sampler),
             "pruner": _word(self.pruner),
+            "monitor": self.monitor,
             "direction": self.direction,
             "warm_start": _source(self.warm_start),
             "stop_when_flat": self.stop_when_flat,

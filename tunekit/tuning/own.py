@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from tunekit.errors import ConfigError, TunekitError
+from tunekit.errors import ConfigError, ResumeError, TunekitError
 from tunekit.feed import train_together
 from tunekit.iterables import IterableEngine
 from tunekit.limit import Alarm
+from tunekit.store import other_name
 from tunekit.streams import seed_streams, streams_kept
 from tunekit.trial import (
     Engine,
@@ -58,10 +59,20 @@ class OwnEngine:
             "folder": folder,
         }
         self._engine: Engine | None = None
+        self._before: tuple[str, Path] | None = None
         # What the first call gave, until it is asked for by the engine it decided.
         self._given: list[tuple[Any, Any]] = []
         if trainer is not None:
             self._decide_for_modules()
+
+    def expect_engine(self, name: str, folder: Path) -> None:
+        """Hears what trained the trials of this study so far.
+
+        Args:
+            name: The engine's.
+            folder: The study.
+        """
+        self._before = name, folder
 
     @property
     def name(self) -> str:
@@ -86,6 +97,7 @@ class OwnEngine:
 
         Raises:
             ConfigError: It is neither; or several are to be open at once that cannot.
+            ResumeError: The trials so far were of the other kind.
         """
         while self._engine is None:
             with feed.turn():
@@ -101,6 +113,14 @@ class OwnEngine:
                     feed.fail(run, error)
             else:
                 feed = _Begun(feed, run)
+        if self._before is not None and self._engine.name != self._before[0]:
+            known, folder = self._before
+            kinds = ("iterables of floats", "LightningModules")
+            old, new = kinds if known == IterableEngine.name else kinds[::-1]
+            raise ResumeError(
+                f'the study "{folder.name}" was made with {old}, now {new}',
+                other_name(folder),
+            )
         if slots > 1 and not isinstance(self._engine, IterableEngine):
             raise ConfigError(
                 f"in_flight must be 1 where modules are trained, got {slots}; to train "
