@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict, deque
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -28,6 +29,15 @@ trees = st.recursive(
         | st.sets(st.integers() | st.text())
     ),
 )
+
+
+class Mode(str, Enum):  # noqa: UP042 - as in Pythons and libraries of before StrEnum
+    MIN = "min"
+
+
+class Place(NamedTuple):
+    x: int
+    y: int
 
 
 def there_and_back(tree: Any) -> Any:
@@ -62,7 +72,8 @@ def test_what_json_has_no_word_for() -> None:
         "array": np.arange(6.0).reshape(2, 3),
         "scalar": np.float32(0.5),
         "path": Path("a") / "b",
-        "deque": deque([1]),
+        "deque": deque([1], maxlen=3),
+        "frozen": {frozenset({1})},
         "ordered": OrderedDict(b=1, a=2),
         "half": torch.ones(2, dtype=torch.bfloat16),
         "shared": (whole := torch.arange(4.0)),
@@ -75,7 +86,10 @@ def test_what_json_has_no_word_for() -> None:
     assert nan != nan
     assert (low, nothing, inner) == (float("-inf"), (), {"$": 1})
     assert np.array_equal(again["array"], tree["array"])  # type: ignore[arg-type]
-    assert (again["scalar"], again["path"], again["deque"]) == (0.5, "a/b", [1])
+    assert (again["scalar"], again["path"]) == (0.5, Path("a/b"))
+    assert again["deque"] == deque([1])
+    assert again["deque"].maxlen == 3
+    assert again["frozen"] == {frozenset({1})}
     assert [*again["ordered"]] == ["b", "a"]
     assert again["half"].dtype == torch.bfloat16
     assert again["view"].tolist() == [1.0, 2.0, 3.0]
@@ -87,7 +101,13 @@ def test_what_json_has_no_word_for() -> None:
     [
         ({"a": [1, object()]}, r"x\['a'\]\[1\]"),
         (print, "x"),
-        ({"t": torch.eye(3).to_sparse()}, "dense"),
+        ({"t": torch.eye(3).to_sparse()}, r"x\['t'\] must be a dense"),
+        ({"t": torch.ones(1, dtype=torch.complex128)}, r"x\['t'\] .* torch.complex128"),
+        ({"a": np.ones(2, dtype=">f8")}, r"x\['a'\] must be an array that torch"),
+        ({"a": np.ones(2, dtype=np.longdouble)}, r"x\['a'\] must be an array"),
+        ({"a": np.longdouble(0.5)}, r"x\['a'\] must be plain"),
+        ({"a": Mode.MIN}, r"x\['a'\] must be plain values and tensors, got .*Mode"),
+        ({"a": Place(1, 2)}, r"x\['a'\] must be plain .*Place"),
     ],
 )
 def test_anything_else_is_refused_with_its_place(bad: Any, where: str) -> None:

@@ -11,7 +11,8 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tunekit.states import from_bytes, to_bytes
+from tunekit.errors import ConfigError
+from tunekit.states import from_bytes, to_bytes, weights_to_bytes
 from tunekit.trial import Metrics, State
 
 FLOATS = st.floats(width=64)
@@ -160,6 +161,14 @@ def test_whole_but_of_another_kind_is_refused():
     data = safetensors.torch.save({"a": torch.zeros(2)}, {"state": about})
     digest = hashlib.sha256(data).hexdigest()
     assert "KeyError" in refused(data.replace(zeros.encode(), digest.encode()))
+
+
+def test_a_dtype_that_no_file_can_hold_is_refused_in_one_line():
+    odd = {"w": torch.ones(1, dtype=torch.complex128)}
+    for write in (weights_to_bytes, lambda odd: to_bytes(state_of(odd))):
+        with pytest.raises(ConfigError, match=r"got torch.complex128; .*") as caught:
+            write(odd)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_state_is_of_one_run():

@@ -10,30 +10,48 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
-from pathlib import PurePath
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
 __all__ = ["packed", "unpacked"]
 
 _MARK = "$"
 """The one key of what JSON has no word for: a tensor, a tuple, a NaN, …"""
+_SEQUENCES: dict[type, str] = {
+    list: "list",
+    tuple: "tuple",
+    torch.Size: "tuple",
+    set: "set",
+    frozenset: "frozenset",
+    deque: "deque",
+}
+_MADE: dict[str, Callable[[Any], Any]] = {
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+}
 
 
 def packed(tree: Any, prefix: str) -> tuple[dict[str, Tensor], Any]:
     """The tensors of a tree, on the CPU, and the rest of it as JSON holds it.
 
     Args:
-        tree: Of dicts, lists, tuples, sets, numbers, text, None, paths, arrays and
-            tensors.
+        tree: Of dicts, lists, tuples, sets, deques, numbers, text, None, paths, arrays
+            and tensors. What is only like them, as an ordered dict or a NumPy scalar,
+            comes back as the plain thing.
         prefix: What the tensors' names begin with.
 
     Raises:
-        TypeError: Something else is in it; the line says what, and where.
+        TypeError: Something else is in it, as an Enum, a named tuple or a tensor that
+            safetensors cannot hold; the line says what, and where.
 
     Example:
         >>> tensors, rest = packed({"lr": [0.1, 0.2], 3: torch.ones(2)}, "x")
@@ -45,9 +63,13 @@ def packed(tree: Any, prefix: str) -> tuple[dict[str, Tensor], Any]:
     """
     tensors: dict[str, Tensor] = {}
 
-    def keep(value: Tensor) -> str:
-        if value.layout != torch.strided or value.is_quantized:
-            raise TypeError("a dense tensor")
+    def keep(value: Tensor, where: str) -> str:
+        dense = value.layout == torch.strided and not value.is_quantized
+        if not dense or not _storable(value.dtype):
+            raise TypeError(
+                f"{where} must be a dense tensor of a dtype that safetensors knows, "
+                f"got {value.dtype}, {value.layout}"
+            )
         name = f"{prefix}.{len(tensors)}"
         # Tensors of a file share no memory, and nobody changes a copy.
         tensors[name] = (
@@ -56,9 +78,14 @@ def packed(tree: Any, prefix: str) -> tuple[dict[str, Tensor], Any]:
         return name
 
     def pack(value: Any, where: str) -> Any:
-        if value is None or isinstance(value, bool | str):
-            return str(value) if isinstance(value, str) else value
-        if isinstance(value, np.generic):
+        # An Enum may well be text or a number, too, and would come back as that alone.
+        if isinstance(value, Enum):
+            raise TypeError(_refused(value, where))
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return str(value)
+        if isinstance(value, np.generic) and not isinstance(value, np.longdouble):
             return pack(value.item(), where)
         if isinstance(value, int):
             return int(value)
@@ -67,11 +94,11 @@ def packed(tree: Any, prefix: str) -> tuple[dict[str, Tensor], Any]:
                 return float(value)
             return {_MARK: "float", "value": str(float(value))}
         if isinstance(value, Tensor):
-            return {_MARK: "tensor", "name": keep(value)}
+            return {_MARK: "tensor", "name": keep(value, where)}
         if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-            return {_MARK: "array", "name": keep(torch.from_numpy(value.copy()))}
-        if isinstance(value, PurePath):
-            return str(value)
+            return {_MARK: "array", "name": keep(_as_tensor(value, where), where)}
+        if isinstance(value, Path):
+            return {_MARK: "path", "value": str(value)}
         if isinstance(value, Mapping):
             pairs = [
                 [pack(key, where), pack(each, f"{where}[{key!r}]")]
@@ -79,13 +106,15 @@ def packed(tree: Any, prefix: str) -> tuple[dict[str, Tensor], Any]:
             ]
             plain = all(type(key) is str and key != _MARK for key, _ in pairs)
             return dict(pairs) if plain else {_MARK: "dict", "items": pairs}
-        if isinstance(value, list | deque):
-            return [pack(each, f"{where}[{i}]") for i, each in enumerate(value)]
-        if isinstance(value, tuple | set | frozenset):
-            kind = "tuple" if isinstance(value, tuple) else "set"
-            items = [pack(each, f"{where}[{i}]") for i, each in enumerate(value)]
-            return {_MARK: kind, "items": items}
-        raise TypeError(f"{where} must be plain values and tensors, got {type(value)}")
+        # A named tuple is known by its class alone.
+        kind = _SEQUENCES.get(type(value))
+        if kind is None:
+            raise TypeError(_refused(value, where))
+        items = [pack(each, f"{where}[{i}]") for i, each in enumerate(value)]
+        if kind == "list":
+            return items
+        more = {"maxlen": value.maxlen} if isinstance(value, deque) else {}
+        return {_MARK: kind, "items": items, **more}
 
     return tensors, pack(tree, prefix)
 
@@ -114,9 +143,36 @@ def unpacked(tensors: Mapping[str, Tensor], rest: Any) -> Any:
         return tensors[rest["name"]]
     if kind == "array":
         return tensors[rest["name"]].numpy()
+    if kind == "path":
+        return Path(rest["value"])
     items = unpacked(tensors, rest["items"])
     if kind == "dict":
         return dict(items)
-    if kind in ("tuple", "set"):
-        return tuple(items) if kind == "tuple" else set(items)
+    if kind == "deque":
+        return deque(items, rest["maxlen"])
+    if kind in _MADE:
+        return _MADE[kind](items)
     raise ValueError(f"{kind!r} is none of the kinds that are written")
+
+
+def _as_tensor(array: Any, where: str) -> Tensor:
+    try:
+        return torch.from_numpy(array.copy())
+    except (TypeError, ValueError):  # another byte order, or longer than torch's
+        raise TypeError(
+            f"{where} must be an array that torch can hold, got {array.dtype!r}"
+        ) from None
+
+
+@cache
+def _storable(dtype: torch.dtype) -> bool:
+    """Whether safetensors has a word for it."""
+    try:
+        load(save({"x": torch.empty(0, dtype=dtype)}))
+    except Exception:  # a KeyError, so far
+        return False
+    return True
+
+
+def _refused(value: Any, where: str) -> str:
+    return f"{where} must be plain values and tensors, got {type(value)}"

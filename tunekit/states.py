@@ -15,6 +15,7 @@ import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tunekit.errors import ConfigError
 from tunekit.trial import Metrics, State
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ def to_bytes(state: State, whose: str = "") -> bytes:
     Args:
         state: The state.
         whose: What tells this run from every other one.
+
+    Raises:
+        ConfigError: A tensor is of a dtype that safetensors does not know.
 
     Example:
         >>> import torch
@@ -132,6 +136,9 @@ def part_of(state: State, part: str) -> dict[str, Tensor]:
 def weights_to_bytes(weights: Mapping[str, Any]) -> bytes:
     """A network's tensors by name, as a safetensors file with a checksum over all.
 
+    Raises:
+        ConfigError: One is of a dtype that safetensors does not know.
+
     Example:
         >>> import torch
         >>> weights_from_bytes(weights_to_bytes({"w": torch.ones(2)}))
@@ -163,11 +170,17 @@ def _sealed(tensors: Mapping[str, Any], about: Mapping[str, Any]) -> bytes:
     """Tensors and JSON with a digest of all in the place that ``about`` has for it."""
     import safetensors.torch
 
-    # One key alone: safetensors does not keep the order of several.
-    data = safetensors.torch.save(
-        {name: value.contiguous() for name, value in tensors.items()},
-        {"state": json.dumps(about, allow_nan=False)},
-    )
+    try:
+        # One key alone: safetensors does not keep the order of several.
+        data = safetensors.torch.save(
+            {name: value.contiguous() for name, value in tensors.items()},
+            {"state": json.dumps(about, allow_nan=False)},
+        )
+    except KeyError as error:  # all that it says of a dtype
+        raise ConfigError(
+            "to be kept, weights must be of dtypes that safetensors knows, got "
+            f"{error}; keep nothing of them (out=None), or give them another dtype"
+        ) from None
     digest = hashlib.sha256(data).hexdigest()
     return data.replace(_NO_DIGEST.encode(), digest.encode(), 1)
 
