@@ -40,6 +40,21 @@ def test_only_the_best_weights_are_kept_and_can_be_loaded(
         assert weights["w"].tolist() == [[number] * 3] * 2
 
 
+def test_a_trial_without_weights_takes_no_place(folder: Path) -> None:
+    store = Store(folder)
+    for n in range(8):
+        trial = store.next_trial(always, suggest)
+        assert trial is not None
+        # All but two failed, after they had come to more than these.
+        state = TrialState.FAIL if n % 4 else TrialState.COMPLETE
+        loss = 0.1 if n % 4 else 0.9
+        value = None if n % 4 else loss
+        store.finish(trial, state, {"best_val_loss": loss}, value)
+        if n % 4 == 0:
+            store.keep_weights(n, {"w": torch.full((2,), float(n))})
+    assert [n for n in range(8) if store.weights(n) is not None] == [0, 4]
+
+
 def test_weights_that_share_memory_or_are_views_are_kept(folder: Path) -> None:
     store = Store(folder)
     trial = store.next_trial(always, suggest)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +57,59 @@ def test_a_folder_of_modules_takes_no_iterables_nor_the_other_way_round(
     search(lambda lr: [lr], data=None, out=tmp_path, name="loops")
     with pytest.raises(ResumeError, match="with iterables of floats, now Lightning"):
         search(out=tmp_path, name="loops", n_trials=3)
+
+
+class Slow(Net):
+    """The best of all, but it takes too long."""
+
+    def on_train_epoch_start(self) -> None:
+        if self.current_epoch > 0:
+            time.sleep(0.6)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val_loss", -1.0 - self.current_epoch)
+
+
+class Fails(Net):
+    """By far the best while it lasts."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        if self.current_epoch == 1:
+            raise RuntimeError("of my own")
+        self.log("val_loss", -1.0)
+
+
+def one_of(kind: type[Net]) -> Any:
+    """Makes the second trial's modules of a kind, and all others as they are."""
+    seen: list[float] = []
+
+    def make(lr: float) -> Net:
+        if lr not in seen:
+            seen.append(lr)
+        return kind(lr) if seen.index(lr) == 1 else Net(lr)
+
+    return make
+
+
+@pytest.mark.parametrize("where", ["memory", "folder"])
+def test_the_best_that_was_late_hands_back_its_weights(
+    where: str, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"max_epochs": 3, "n_trials": 3, "trial_timeout": 0.5}
+    if where == "folder":
+        options["out"] = tmp_path
+    # Outside the main thread nothing is broken off in the middle of an epoch.
+    with ThreadPoolExecutor(1) as thread:
+        result = thread.submit(search, one_of(Slow), **options).result()
+    assert (result.best_number, result.best_value) == (1, -2.0)
+    assert result.trials["state"][1] == "fail"
+    assert not result.best_module().training
+
+
+def test_one_that_failed_after_it_was_promoted_hands_back_what_it_had() -> None:
+    result = search(
+        one_of(Fails), max_epochs=9, n_trials=4, budget_epochs=14, pruner="promote"
+    )
+    assert (result.best_number, result.best_value) == (1, -1.0)
+    assert "fail" in set(result.trials["state"])
+    assert not result.best_module().training

@@ -125,10 +125,15 @@ class Checkpoints:
         """
         if number in best:
             write_bytes(self._weights_of(number), weights_to_bytes(weights))
-        for path in self._folder.glob("trial-*.safetensors"):
-            rest = path.stem.removeprefix("trial-")
-            if rest.isdigit() and int(rest) not in best:
-                path.unlink(missing_ok=True)
+        for each in self.with_weights():
+            if each not in best:
+                self._weights_of(each).unlink(missing_ok=True)
+
+    def with_weights(self) -> list[int]:
+        """The trials whose best-epoch weights are kept."""
+        names = (path.stem for path in self._folder.glob("trial-*.safetensors"))
+        numbers = (name.removeprefix("trial-") for name in names)
+        return sorted(int(each) for each in numbers if each.isdigit())
 
     def weights(self, number: int) -> dict[str, Any] | None:
         """A trial's weights after its best epoch; None where none can be read.
@@ -154,21 +159,30 @@ class Checkpoints:
 
 
 def best_few(
-    number: int, trials: Sequence[FrozenTrial], keep: int, sign: float
+    number: int,
+    trials: Sequence[FrozenTrial],
+    keep: int,
+    sign: float,
+    kept: Collection[int],
 ) -> list[int]:
-    """The trials that have come to most, the best first.
+    """The trials that have come to most, the best first, of those that have weights.
 
     Args:
-        number: One that counts already, though it may not be told that it has ended.
+        number: One that is being given weights; it counts, though it may not be told
+            that it has ended.
         trials: All of the study.
         keep: How many.
         sign: -1 where higher values are better.
+        kept: Those whose weights are there; one without takes no place.
     """
     values = {
         trial.number: sign * trial.user_attrs["best_val_loss"]
         for trial in as_one(trials)
         # What a paused one has come to is not its end, and its state keeps it.
-        if (trial.number == number or trial.state.is_finished())
+        if (
+            trial.number == number
+            or (trial.state.is_finished() and trial.number in kept)
+        )
         and trial.user_attrs.get("best_val_loss") is not None
     }
     return sorted(values, key=lambda each: (values[each], each))[:keep]

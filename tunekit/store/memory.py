@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -20,6 +21,9 @@ from tunekit.store.store import Store
 from tunekit.trial import State
 
 __all__ = ["MemoryStore"]
+
+_BEST = "best."
+"""What the tensors' names of a run's best epoch begin with; see :class:`State`."""
 
 
 class MemoryStore(Store):
@@ -105,7 +109,16 @@ class _Checkpoints(Checkpoints):
         pass
 
     def keep(self, numbers: Collection[int]) -> None:
-        self._states = {n: s for n, s in self._states.items() if n in numbers}
+        # Nothing can go on from them: all that anybody may ask for is the best weights.
+        self._states = {
+            number: dataclasses.replace(
+                state,
+                tensors={k: v for k, v in state.tensors.items() if k.startswith(_BEST)},
+                extra=None,
+            )
+            for number, state in self._states.items()
+            if number in numbers
+        }
 
     def keep_weights(
         self,
@@ -116,6 +129,9 @@ class _Checkpoints(Checkpoints):
         self._weights = {n: w for n, w in self._weights.items() if n in best}
         if number in best:
             self._weights[number] = dict(weights)
+
+    def with_weights(self) -> list[int]:
+        return [*self._weights]
 
     def weights(self, number: int) -> dict[str, Any] | None:
         return self._weights.get(number)

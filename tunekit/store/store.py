@@ -309,7 +309,8 @@ class Store(Leased):
         """Keep a trial's best-epoch weights, if it is among the best few so far."""
         with self._writes.at_once():
             keep = self.settings.get("keep_checkpoints", _WEIGHTS_KEPT)
-            best = best_few(number, self.tally(), keep, self.sign)
+            kept = self._checkpoints.with_weights()
+            best = best_few(number, self.tally(), keep, self.sign, kept)
             self._checkpoints.keep_weights(number, weights, best)
 
     def weights(self, number: int) -> dict[str, Any] | None:

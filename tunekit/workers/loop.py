@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -18,6 +18,7 @@ from tunekit.budget import Budget
 from tunekit.errors import StoppedError
 from tunekit.limit import TookLongerError
 from tunekit.space import Space
+from tunekit.states import part_of
 from tunekit.store import Store
 from tunekit.trial import Engine, Fitted, Heard, Metrics, Run, State, Verdict
 from tunekit.workers.attempt import Attempt
@@ -185,7 +186,7 @@ class _Search:
     def end(self, run: Run, fitted: Fitted) -> None:
         """Record how a trial ended: complete, or stopped early and why."""
         if run.max_seconds is not None and self._open[run.key].late:
-            self.fail(run, TookLongerError(run.max_seconds))
+            self.fail(run, TookLongerError(run.max_seconds), fitted.weights)
             return
         attempt = self._open[run.key]
         epochs = len(fitted.curve)
@@ -211,15 +212,29 @@ class _Search:
             attempt.curves.close(loss, score, ok=True)
         self._on_end(self._store.tally()[attempt.trial.number])
 
-    def fail(self, run: Run, error: Exception) -> None:
-        """Record a failure; too many in a row have a common cause."""
+    def fail(
+        self, run: Run, error: Exception, weights: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record a failure; too many in a row have a common cause.
+
+        Args:
+            run: The run.
+            error: What it failed with.
+            weights: Those of its best epoch; where None, a run that was promoted may
+                still have them from before.
+        """
         attempt = self._open.pop(run.key)
+        so_far = attempt.so_far()
+        if weights is None and run.state and run.state.best_epoch == so_far.best_epoch:
+            weights = part_of(run.state, "best")
         attributes = {
-            **attempt.attributes(self._engine.name, attempt.so_far()),
+            **attempt.attributes(self._engine.name, so_far),
             **described(error, self._store.tally()),
             "traceback": "".join(traceback.format_exception(error)),
         }
         self._store.finish(attempt.trial, TrialState.FAIL, attributes)
+        if weights and so_far.best_epoch:
+            self._store.keep_weights(attempt.trial.number, weights)
         if attempt.curves is not None:
             attempt.curves.close(None, None, ok=False)
         self._on_end(self._store.tally()[attempt.trial.number])
