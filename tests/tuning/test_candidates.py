@@ -58,6 +58,30 @@ def test_a_function_is_asked_and_what_it_returns_is_what_make_gets() -> None:
     assert result.best_params == min(seen, key=lambda params: params["lr"])
 
 
+def test_a_gap_to_one_is_shown_as_its_value_whatever_a_function_returns() -> None:
+    def space(trial: Any) -> SimpleNamespace:
+        momentum = OneMinusLogUniform(0.5, 0.99).suggest(trial, "momentum")
+        return SimpleNamespace(momentum=momentum)
+
+    seen: list[float] = []
+
+    def make(params: Any) -> list[float]:
+        seen.append(params.momentum)
+        return [params.momentum]
+
+    result = search(space, make, sampler="random", n_trials=4)
+    assert list(result.trials["momentum"]) == pytest.approx(seen)
+    assert result.best_params == {"momentum": pytest.approx(min(seen))}
+
+
+def test_what_only_has_the_name_of_a_gap_is_left_as_it_is() -> None:
+    def space(trial: Any) -> SimpleNamespace:
+        return SimpleNamespace(x=trial.suggest_float("one_minus_x", 0.1, 5.0))
+
+    result = search(space, lambda params: [params.x], sampler="random", n_trials=2)
+    assert result.best_params == {"one_minus_x": result.best_value}
+
+
 def test_a_function_may_return_anything() -> None:
     def space(trial: Any) -> SimpleNamespace:
         return SimpleNamespace(x=trial.suggest_float("x", 0, 1), more=object())

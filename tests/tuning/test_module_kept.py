@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tunekit import LogUniform, ResumeError, tune
+from tunekit import LogUniform, ResumeError, StoppedError, tune
 
 SPACE = {"lr": LogUniform(1e-3, 1.0)}
 
@@ -113,3 +114,70 @@ def test_one_that_failed_after_it_was_promoted_hands_back_what_it_had() -> None:
     assert (result.best_number, result.best_value) == (1, -1.0)
     assert "fail" in set(result.trials["state"])
     assert not result.best_module().training
+
+
+class Late(Net):
+    """Builds its layers when a Trainer asks for them."""
+
+    def __init__(self, lr: float) -> None:
+        super().__init__(lr)
+        del self.net
+
+    def configure_model(self) -> None:
+        if not hasattr(self, "net"):
+            self.net = nn.Linear(2, 1)
+
+
+class Later(Net):
+    """Builds its layers when its data are there."""
+
+    def __init__(self, lr: float) -> None:
+        super().__init__(lr)
+        del self.net
+
+    def setup(self, stage: str) -> None:
+        self.net = nn.Linear(2, 1)
+
+
+class Extra(Net):
+    """Has a state of its own beside its tensors."""
+
+    def get_extra_state(self) -> Any:
+        return {"seen": 1}
+
+    def set_extra_state(self, state: Any) -> None:
+        pytest.fail("nothing was kept")
+
+
+@pytest.mark.parametrize("kind", [Net, Late, Extra])
+def test_the_best_module_leaves_the_callers_streams_as_they_were(
+    kind: type[Net],
+) -> None:
+    result = search(kind, n_trials=1)
+    before = torch.get_rng_state()
+    module = result.best_module()
+    assert torch.equal(torch.get_rng_state(), before)
+    weights = result.weights(0)
+    assert torch.equal(module.net.weight, weights["net.weight"])
+
+
+def test_layers_that_are_not_built_are_named_in_one_line() -> None:
+    result = search(Later, n_trials=1)
+    with pytest.raises(StoppedError, match=r"layers for net.bias, net.weight; ") as got:
+        result.best_module()
+    assert "\n" not in str(got.value)
+
+
+def test_layers_of_another_shape_are_one_line() -> None:
+    made = itertools.count()
+
+    class Grows(Net):
+        def __init__(self, lr: float) -> None:
+            super().__init__(lr)
+            if next(made):
+                self.net = nn.Linear(3, 1)
+
+    result = search(Grows, n_trials=1)
+    with pytest.raises(StoppedError, match=r"size mismatch for net\.weight") as got:
+        result.best_module()
+    assert "\n" not in str(got.value)

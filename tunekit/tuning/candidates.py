@@ -17,7 +17,7 @@ from tunekit.errors import SpaceError, did_you_mean, one_line
 from tunekit.space import Scale, Space
 from tunekit.store import quiet_optuna
 from tunekit.trial import Recipe
-from tunekit.tuning.stored import contains, gaps, stored_value
+from tunekit.tuning.stored import contains, gaps, human, stored_value
 from tunekit.warm import matched
 
 __all__ = ["Chosen", "Configuration", "OwnSpace"]
@@ -100,7 +100,9 @@ class OwnSpace:
                 "space(trial) must return the parameters that make is called with, got "
                 "None; return them"
             )
-        given = params if isinstance(params, Mapping) else trial.params
+        given = params
+        if not isinstance(params, Mapping):
+            given = human(trial.params, trial.distributions)
         return Chosen(params, {str(k): _plain(v) for k, v in given.items()})
 
     def shown(self, params: Chosen) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunekit.budget import best_of
-from tunekit.errors import ConfigError, StoppedError
+from tunekit.errors import ConfigError, StoppedError, one_line
+from tunekit.streams import streams_kept
+from tunekit.tuning.stored import human
 
 if TYPE_CHECKING:
     import optuna
@@ -53,7 +55,9 @@ class TuneResult:
         """
         best = self._best
         params = self.params_of(best)
-        return dict(params if isinstance(params, Mapping) else best.params)
+        if isinstance(params, Mapping):
+            return dict(params)
+        return human(best.params, best.distributions)
 
     @property
     def best_value(self) -> float:
@@ -76,14 +80,17 @@ class TuneResult:
     def best_module(self) -> Any:
         """The best trial's LightningModule, made anew, with the weights it had then.
 
-        It is in evaluation mode, on the CPU.
+        It is in evaluation mode, on the CPU. Layers that it builds in
+        ``configure_model`` are built, too. What ``get_extra_state`` says is not kept.
 
         Raises:
             ConfigError: If iterables were searched, which leave no weights.
-            StoppedError: If no trial had a finite value, or its weights are gone.
+            StoppedError: If no trial had a finite value, its weights are gone, or they
+                are not those of the module's layers.
         """
         best = self._best
-        made = self.make(self.params_of(best))
+        with streams_kept():
+            made = self.make(self.params_of(best))
         module = made[0] if isinstance(made, tuple) and made else made
         if not hasattr(module, "load_state_dict"):
             raise ConfigError(
@@ -96,7 +103,10 @@ class TuneResult:
                 f"best_module needs the weights of trial {best.number}, got none that "
                 "can be read; train best_params anew"
             )
-        module.load_state_dict(weights)
+        with streams_kept():
+            if hasattr(module, "configure_model"):
+                module.configure_model()
+            _load(module, weights)
         return module.eval()
 
     @property
@@ -111,3 +121,22 @@ class TuneResult:
             "a best trial needs at least one finite value, and none of "
             f"{len(trials)} trials had one{last}; mend that or raise the budget"
         )
+
+
+def _load(module: Any, weights: Mapping[str, Any]) -> None:
+    """Give a module its weights, or say in a line why they are not its own."""
+    state = module.state_dict()
+    # Of its state, only tensors are kept.
+    other = {name for name, value in state.items() if hasattr(value, "shape")}
+    other ^= set(weights)
+    try:
+        if not other:
+            module.load_state_dict(weights, strict=False)
+            return
+        problem = f"got other layers for {', '.join(sorted(other)[:3])}"
+    except RuntimeError as error:  # of another shape
+        problem = f"got {one_line(' '.join(str(error).split()))}"
+    raise StoppedError(
+        f"best_module needs make(params) to build every layer of the trial, {problem}; "
+        "build them in __init__ or in configure_model"
+    )

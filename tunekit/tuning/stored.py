@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import create_trial
 
 from tunekit.errors import SpaceError
 from tunekit.space import OneMinusLogUniform, Scale
 
-__all__ = ["contains", "gaps", "stored_value"]
+__all__ = ["contains", "gaps", "human", "stored_value"]
+
+_GAP = OneMinusLogUniform(0.1, 0.9)
 
 
 def gaps(
@@ -20,9 +22,29 @@ def gaps(
     """Values whose gap to one is asked for, on the scale of one minus the value."""
     found = {}
     for name, value in stored.items():
-        gap = OneMinusLogUniform(0.1, 0.9).stored_name(name)
+        gap = _GAP.stored_name(name)
         if name not in asked and gap in asked and isinstance(value, int | float):
             name, value = gap, 1.0 - value
+        found[name] = value
+    return found
+
+
+def human(
+    stored: Mapping[str, Any], asked: Mapping[str, BaseDistribution]
+) -> dict[str, Any]:
+    """What Optuna stored, with gaps to one as the values that people read.
+
+    Example:
+        >>> gap = OneMinusLogUniform(0.5, 0.99)
+        >>> human({"one_minus_x": 0.25}, {"one_minus_x": gap.distribution()})
+        {'x': 0.75}
+    """
+    found = {}
+    for name, value in stored.items():
+        read, of = name.removeprefix(_GAP.stored_name("")), asked.get(name)
+        gap = isinstance(of, FloatDistribution) and of.log and of.high < 1
+        if read != name and read and read not in stored and gap:
+            name, value = read, 1.0 - value
         found[name] = value
     return found
 
