@@ -285,6 +285,25 @@ def test_a_run_that_is_over_ends_though_it_was_to_pause(
     assert feed.told[-3:] == [("epoch", "a", 2, True), ("end", "a", 2), ("next", None)]
 
 
+@pytest.mark.parametrize("paused", [0, 2])
+def test_where_higher_is_better_a_run_that_rises_is_not_tired(paused: int) -> None:
+    values = [1.0, 2.0, 3.0, 3.0, 2.5]
+    curve = [Metrics(0.0, value, 0.5, 0.5, 1e-3, 0.1) for value in values]
+
+    def train(run: Run, on_epoch: OnEpoch) -> Fitted:
+        for epoch in range(run.paused_at + 1, 6):
+            on_epoch(epoch, curve[epoch - 1])
+        return Fitted(curve=curve, best_epoch=3, weights={}, diverged=False)
+
+    state = State(tensors={}, steps=2, best_epoch=2, curve=curve[:2])
+    start = state if paused else None
+    feed = Notes([run_of("a", max_epochs=9, patience=2, state=start)])
+    one_by_one(train, feed, maximize=True)
+    overs = [(told[2], told[3]) for told in feed.told if told[0] == "epoch"]
+    expected = [(n, n == 5) for n in range(1, 6)]
+    assert overs == expected[paused:]
+
+
 def test_no_run_at_all() -> None:
     feed = Notes([])
     one_by_one(Listed({}).train, feed)

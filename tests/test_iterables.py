@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -287,3 +288,19 @@ def test_what_is_no_iterable_of_floats_is_refused(made: Any, got: str) -> None:
     with pytest.raises(ConfigError, match="must return an iterable of floats") as error:
         IterableEngine(given).train_all(Script(run_of("a", made)), 1)
     assert f"got {got};" in str(error.value)
+
+
+def test_what_an_iterator_draws_when_it_is_made_is_its_loops_own() -> None:
+    class Draws:
+        def __iter__(self) -> Iterator[float]:
+            return iter([random.random()])
+
+    def first(seed: int) -> list[float]:
+        random.seed(seed)
+        before = random.getstate()
+        feed = Script(run_of("a"))
+        IterableEngine(lambda params: Draws()).train_all(feed, 1)
+        assert random.getstate() == before
+        return [value for _, _, value in feed.told]
+
+    assert first(1) == first(2)

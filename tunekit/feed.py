@@ -16,32 +16,34 @@ Train = Callable[[Run, Callable[[int, Metrics], Verdict]], Fitted | State | None
 a run that was not over, its state; None where whoever trains keeps that."""
 
 
-def one_by_one(train: Train, feed: Feed) -> None:
+def one_by_one(train: Train, feed: Feed, *, maximize: bool = False) -> None:
     """``train_all`` of an engine that trains one run at a time.
 
     Args:
         train: Trains one run; see :data:`Train`.
         feed: Where runs come from.
+        maximize: Whether higher values are better.
     """
+    sign = -1.0 if maximize else 1.0
     while True:
         with feed.turn():
             run = feed.next()
         if run is None:
             return
-        _train_one(train, run, feed)
+        _train_one(train, run, feed, sign)
 
 
-def _train_one(train: Train, run: Run, feed: Feed) -> None:
+def _train_one(train: Train, run: Run, feed: Feed, sign: float) -> None:
     best, best_epoch = math.inf, 0
     if run.state and run.state.best_epoch:
         best_epoch = run.state.best_epoch
-        best = run.state.curve[best_epoch - 1].val_loss
+        best = sign * run.state.curve[best_epoch - 1].val_loss
 
     def on_epoch(epoch: int, metrics: Metrics) -> Verdict:
         nonlocal best, best_epoch
         finite = math.isfinite(metrics.train_loss + metrics.val_loss)
-        if finite and metrics.val_loss < best:
-            best, best_epoch = metrics.val_loss, epoch
+        if finite and sign * metrics.val_loss < best:
+            best, best_epoch = sign * metrics.val_loss, epoch
         tired = epoch - best_epoch >= run.patience
         over = not finite or tired or epoch >= run.max_epochs
         with feed.turn():

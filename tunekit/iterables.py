@@ -63,13 +63,16 @@ class _Open:
         return True
 
     def _next(self) -> Any:
+        made: Iterable[float] = ()
         if self.values is None:
             with streams_kept():
                 seed_streams(self.run, "module")
                 made = self._make(self.run.params)
             _check(made)
-            self.values = iter(made)
         with self._streams.entered():
+            if self.values is None:
+                # An object may well draw when it is asked for its iterator.
+                self.values = iter(made)
             return next(self.values)
 
     def close(self) -> None:

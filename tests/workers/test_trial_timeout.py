@@ -154,3 +154,18 @@ def test_a_hang_in_a_trainer_ends_alone(
     assert "time.sleep(100)" in hung.user_attrs["traceback"]
     assert sorted(hung.intermediate_values) == [1]
     assert fine.state is TrialState.COMPLETE
+
+
+def test_what_making_the_first_took_is_not_to_be_had_again() -> None:
+    def make(params: dict[str, float]) -> Iterator[float]:
+        time.sleep(0.5)
+
+        def loop() -> Iterator[float]:
+            time.sleep(0.5)
+            yield 1.0
+
+        return loop()
+
+    space = {"lr": LogUniform(1e-3, 1.0)}
+    result = tunekit.tune(make, space, max_epochs=1, n_trials=1, trial_timeout=0.8)
+    assert list(result.trials["state"]) == ["fail"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,7 @@ class OwnEngine:
                 run = feed.next()
             if run is None:
                 return
+            began = time.perf_counter()
             try:
                 self._decide(run)
             except TunekitError:
@@ -112,7 +115,9 @@ class OwnEngine:
                 with feed.turn():
                     feed.fail(run, error)
             else:
-                feed = _Begun(feed, run)
+                # What making it took is not to be had again.
+                spent = run.spent + time.perf_counter() - began
+                feed = _Begun(feed, replace(run, spent=spent))
         if self._before is not None and self._engine.name != self._before[0]:
             known, folder = self._before
             kinds = ("iterables of floats", "LightningModules")
