@@ -36,8 +36,28 @@ def insists():
             time.sleep(60)
 
 
+class Slow:
+    def __del__(self):
+        time.sleep(0.6)
+
+
+def finalizes():
+    """Python lets nothing out of a finalizer."""
+    thing = Slow()
+    del thing
+    time.sleep(60)
+
+
+def swallows():
+    try:
+        time.sleep(60)
+    except:  # noqa: E722, SIM105 - as it is found in training code
+        pass
+    time.sleep(60)
+
+
 @needs_timer
-@pytest.mark.parametrize("work", [sleeps, waits, loops, insists])
+@pytest.mark.parametrize("work", [sleeps, waits, loops, insists, finalizes, swallows])
 def test_what_hangs_in_python_is_broken_off(work):
     began = time.monotonic()
     with pytest.raises(TookLongerError, match=r"^took longer than 0.2 s$") as caught:
@@ -51,6 +71,22 @@ def test_what_hangs_in_python_is_broken_off(work):
         ).traceback
     ]
     assert work.__name__ in names
+
+
+@needs_timer
+def test_what_cleans_up_after_it_is_not_broken_off():
+    done = []
+
+    def work():
+        try:
+            time.sleep(60)
+        finally:
+            time.sleep(2.2)
+            done.append("cleaned up")
+
+    with pytest.raises(TookLongerError):
+        Alarm(0.1).during(0.1, work)
+    assert done == ["cleaned up"]
 
 
 @needs_timer

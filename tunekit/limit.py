@@ -4,6 +4,8 @@ Between epochs whoever trains looks at what a run has taken. A run that never co
 the end of an epoch is broken off by a timer of the system, which raises an exception
 wherever Python's main thread is: in a loop, a sleep, a lock, a read.
 
+Should that be lost on its way, in a finalizer or a bare ``except``, it is raised again.
+
 It cannot end what does not come back to Python, such as one long operation of a
 library; nor code outside the main thread, or on a system without such timers (Windows).
 """
@@ -11,7 +13,9 @@ library; nor code outside the main thread, or on a system without such timers (W
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+import weakref
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeVar
@@ -22,6 +26,10 @@ T = TypeVar("T")
 
 _AT_ONCE = 1e-3
 """Seconds; a timer of none at all would never ring."""
+_AGAIN = 1.0
+"""Seconds between two rings."""
+_PATIENCE = 30
+"""Rings that what is cleaned up has after the first, before it is broken off, too."""
 
 
 class TookLongerError(TimeoutError):
@@ -64,6 +72,8 @@ class Alarm:
             and hasattr(signal, "setitimer")
             and threading.current_thread() is threading.main_thread()
         )
+        self._rang: weakref.ref[_Rang] | None = None
+        self._quiet = 0
 
     def during(self, left: float | None, work: Callable[[], T]) -> T:
         """What ``work`` returns, if it does so in time.
@@ -80,10 +90,18 @@ class Alarm:
         """
         if self._seconds is None or not self._works:
             return work()
-        handler: Any = signal.signal(signal.SIGALRM, _ring)
+        handler: Any = signal.signal(signal.SIGALRM, self._ring)
         timer = signal.setitimer(signal.ITIMER_REAL, 0.0)
+        hook = sys.unraisablehook
+
+        def lost(unraisable: sys.UnraisableHookArgs) -> None:
+            # A finalizer lets nothing out; it rings again soon.
+            if not isinstance(unraisable.exc_value, _Rang):
+                hook(unraisable)
+
+        sys.unraisablehook = lost
         try:
-            # It rings once: where it does so in the inner "finally", it is heard here.
+            # Where it rings in the inner "finally", it is heard here.
             try:
                 self.set(left)
                 return work()
@@ -92,19 +110,31 @@ class Alarm:
         except _Rang as rang:
             raise TookLongerError(self._seconds) from rang
         finally:
+            self.off()
+            sys.unraisablehook = hook
             signal.signal(signal.SIGALRM, handler)
             signal.setitimer(signal.ITIMER_REAL, *timer)
 
     def set(self, left: float | None) -> None:
-        """Have it ring in so many seconds."""
+        """Have it ring in so many seconds, and again until it is heard."""
         if self._works and left is not None:
-            signal.setitimer(signal.ITIMER_REAL, max(left, _AT_ONCE))
+            signal.setitimer(signal.ITIMER_REAL, max(left, _AT_ONCE), _AGAIN)
 
     def off(self) -> None:
         """Have it not ring, while something is done that must not be broken off."""
         if self._works:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
 
+    def _ring(self, signum: int, frame: FrameType | None) -> None:
+        # While the last one is on its way up, whatever cleans up has time to do so.
+        if self._rang is not None and self._rang() is not None and self._quiet:
+            self._quiet -= 1
+            return
+        self._quiet = _PATIENCE
+        raise self._new()
 
-def _ring(signum: int, frame: FrameType | None) -> None:
-    raise _Rang
+    def _new(self) -> _Rang:
+        # Not in the frame that raises: its traceback would keep it once it is lost.
+        rang = _Rang()
+        self._rang = weakref.ref(rang)
+        return rang
