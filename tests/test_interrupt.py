@@ -233,6 +233,37 @@ def test_a_process_that_waits_is_stopped_at_once() -> None:
     assert time.monotonic() - began < 40
 
 
+def test_a_process_that_was_forked_ends_as_if_nobody_had_listened() -> None:
+    code = """
+    import multiprocessing, os, signal, time
+    from tunekit.interrupt import listening
+    def child(line):
+        try:
+            line.send("ready")
+            time.sleep(600)
+        except KeyboardInterrupt:
+            os._exit(7)
+    fork = multiprocessing.get_context("fork")
+    with listening():
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            here, there = fork.Pipe()
+            process = fork.Process(target=child, args=(there,))
+            process.start()
+            here.recv()
+            os.kill(process.pid, signum)
+            process.join()
+            print(process.exitcode)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("7\n-15\n", "")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

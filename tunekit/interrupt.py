@@ -52,6 +52,8 @@ class Interrupted(BaseException):
 
 class _State:
     command = False
+    listener: int | None = None
+    """The process that listens; those it forks inherit its handlers, and are others."""
     heard = False
     depth = 0
     pending: int | None = None
@@ -120,6 +122,13 @@ def _end(signum: int, frame: FrameType | None) -> None:
 
 
 def _hear(signum: int, frame: FrameType | None) -> None:
+    if os.getpid() != _State.listener:
+        # A forked worker, as a DataLoader's: it ends as if nobody had ever listened.
+        if signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
+        return
     if _State.heard:
         if _State.command:
             _end(signum, frame)
@@ -137,6 +146,7 @@ def listening() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    _State.listener = os.getpid()
     before: dict[int, Any] = {}
     for each in (signal.SIGINT, signal.SIGTERM):
         # What whoever started us has us ignore (nohup, a script's "&") stays ignored.
