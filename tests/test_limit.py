@@ -49,10 +49,11 @@ def finalizes():
 
 
 def swallows():
-    try:
-        time.sleep(60)
-    except:  # noqa: E722, SIM105 - as it is found in training code
-        pass
+    for _ in range(2):
+        try:
+            time.sleep(60)
+        except:  # noqa: E722 - as it is found in training code
+            print("on it goes")
     time.sleep(60)
 
 

@@ -28,7 +28,7 @@ _AT_ONCE = 1e-3
 """Seconds; a timer of none at all would never ring."""
 _AGAIN = 1.0
 """Seconds between two rings."""
-_PATIENCE = 30
+_PATIENCE = 10
 """Rings that what is cleaned up has after the first, before it is broken off, too."""
 
 

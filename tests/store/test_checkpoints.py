@@ -46,13 +46,14 @@ def test_a_trial_without_weights_takes_no_place(folder: Path) -> None:
         trial = store.next_trial(always, suggest)
         assert trial is not None
         # All but two failed, after they had come to more than these.
-        state = TrialState.FAIL if n % 4 else TrialState.COMPLETE
-        loss = 0.1 if n % 4 else 0.9
-        value = None if n % 4 else loss
+        whole = n in (0, 7)
+        state = TrialState.COMPLETE if whole else TrialState.FAIL
+        loss = 0.9 if whole else 0.1
+        value = loss if whole else None
         store.finish(trial, state, {"best_val_loss": loss}, value)
-        if n % 4 == 0:
+        if whole:
             store.keep_weights(n, {"w": torch.full((2,), float(n))})
-    assert [n for n in range(8) if store.weights(n) is not None] == [0, 4]
+    assert [n for n in range(8) if store.weights(n) is not None] == [0, 7]
 
 
 def test_weights_that_share_memory_or_are_views_are_kept(folder: Path) -> None:
