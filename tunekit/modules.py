@@ -191,7 +191,7 @@ class ModuleEngine:
 
     def train_all(self, feed: Feed, slots: int) -> None:
         """Train the feed's runs one after the other; a Trainer holds only one."""
-        one_by_one(self.train_until, feed)
+        one_by_one(self.train_until, feed, maximize=self._maximize)
 
     def forget(self, key: str) -> None:
         """Let go of the loggers of a paused run that will not go on."""
