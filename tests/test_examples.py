@@ -14,8 +14,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 EXAMPLES = Path(__file__).parents[1] / "experiments" / "examples"
 NAMES = sorted(p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".ipynb"))
 RUN = """
@@ -64,13 +62,11 @@ LEAVES = {
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all of them have run, each in a folder of its own."""
-    folder = tmp_path_factory.mktemp("examples")
+def test_an_example_prints_its_result_and_leaves_nothing_else(tmp_path: Path) -> None:
+    """All in one test: several processes that test would each run all of them."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", RUN, *(EXAMPLES / n for n in NAMES)],
-        cwd=folder,
+        cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -78,22 +74,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_an_example_prints_its_result_and_leaves_nothing_else(
-    folder: Path, name: str
-) -> None:
-    printed, error = json.loads((folder / "told.json").read_text("utf-8"))[name]
-    assert not error, error
-    assert re.search(SAYS[name], printed, re.DOTALL), printed
-    left = {path.name for path in (folder / Path(name).stem).iterdir()}
-    assert left == LEAVES.get(name, set())
-
-
-def test_nothing_is_left_beside_their_folders(folder: Path) -> None:
-    left = {path.name for path in folder.iterdir()}
+    told = json.loads((tmp_path / "told.json").read_text("utf-8"))
+    assert [*told] == NAMES
+    for name, (printed, error) in told.items():
+        assert not error, error
+        assert re.search(SAYS[name], printed, re.DOTALL), printed
+        left = {path.name for path in (tmp_path / Path(name).stem).iterdir()}
+        assert left == LEAVES.get(name, set())
+    left = {path.name for path in tmp_path.iterdir()}
     assert left == {*(Path(name).stem for name in NAMES), "told.json"}
     assert {p.name for p in EXAMPLES.iterdir()} - {"__pycache__"} == {
         *NAMES,

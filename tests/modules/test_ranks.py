@@ -18,6 +18,7 @@ from tunekit.errors import ConfigError
 from tunekit.interrupt import Interrupted
 from tunekit.limit import TookLongerError
 from tunekit.modules import ModuleEngine
+from tunekit.ranks import strategy_of
 
 from .conftest import train
 from .spread import Failing, Spread, SpreadNet
@@ -60,7 +61,8 @@ def test_a_search_with_pruning_comes_to_the_same_trials() -> None:
             **options,
         )
 
-    one, two = search(1), search(2, trainer={**TWO, "strategy": "ddp"})
+    # Forked: to begin anew each time takes seconds.
+    one, two = search(1), search(2, trainer={**TWO, "strategy": "ddp_fork"})
     assert list(one.trials["state"]) == list(two.trials["state"])
     assert (one.trials["state"] == "pruned").any()
     for mine, other in zip(one.study.trials, two.study.trials, strict=True):
@@ -100,6 +102,11 @@ def test_what_takes_too_long_leaves_no_process() -> None:
             train(ModuleEngine(make(2), trainer=TWO), seconds=seconds)
         assert multiprocessing.active_children() == []
         assert [t.name for t in threading.enumerate() if t.name == "fit"] == []
+
+
+def test_a_strategy_that_would_run_the_script_again_is_spawned() -> None:
+    assert strategy_of("ddp") == strategy_of("auto") == "ddp_spawn"
+    assert strategy_of("ddp_fork") == "ddp_fork"
 
 
 def test_strategies_that_run_the_script_again_elsewhere_are_refused() -> None:

@@ -25,7 +25,7 @@ from tunekit.errors import DataError
 from tunekit.predict import Predictor
 from tunekit.report.__main__ import main as report_main
 from tunekit.store import Store
-from tunekit.study.ending import alone, unjudged
+from tunekit.study.ending import one_judge, unjudged
 
 OPTIONS: dict[str, Any] = {
     "n_trials": 3,
@@ -170,7 +170,7 @@ def test_one_at_a_time_and_the_other_is_told(tmp_path: Path) -> None:
     lock = FileLock(tmp_path / "leases" / "ending.lock")
     (tmp_path / "leases").mkdir()
     (tmp_path / ".model-left").mkdir()
-    with alone(tmp_path, print):  # the only model there may be
+    with one_judge(tmp_path, print):  # the only model there may be
         assert (tmp_path / ".model-left").exists()
     (tmp_path / "model").mkdir()
     lock.acquire()
@@ -181,10 +181,10 @@ def test_one_at_a_time_and_the_other_is_told(tmp_path: Path) -> None:
         assert (tmp_path / ".model-left").exists()
         lock.release()
 
-    with alone(tmp_path, say):
+    with one_judge(tmp_path, say):
         assert said == ["another command judges the winner: waiting for it"]
         assert not (tmp_path / ".model-left").exists()
-    with alone(tmp_path, say):
+    with one_judge(tmp_path, say):
         assert len(said) == 1
 
 
@@ -197,9 +197,9 @@ def test_who_waited_shows_what_the_other_has_made(
     def meanwhile(at: Path, say: Any) -> Any:
         monkeypatch.undo()
         other.append(again(at)[0])  # the other command, from its start to its end
-        return alone(at, say)
+        return one_judge(at, say)
 
-    monkeypatch.setattr("tunekit.study.job.alone", meanwhile)
+    monkeypatch.setattr("tunekit.study.job.one_judge", meanwhile)
     result, told = again(folder)
     assert "training the winner" not in told
     assert result.report == other[0].report

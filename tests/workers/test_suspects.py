@@ -52,8 +52,7 @@ def trials(folder: Path) -> list[FrozenTrial]:
     return Store(folder / "s").trials()
 
 
-@pytest.mark.parametrize(("in_flight", "deaths"), [(1, 3), (4, 5)])
-@pytest.mark.parametrize("at", [1, 3])
+@pytest.mark.parametrize(("at", "in_flight", "deaths"), [(1, 4, 5), (3, 1, 3)])
 def test_a_trial_that_kills_its_process_fails_alone(
     tmp_path: Path, at: int, in_flight: int, deaths: int
 ) -> None:
