@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from tunekit.errors import TunekitError
+from tunekit.limit import Alarm
 from tunekit.trial import Engine, Feed, Fitted, Heard, Metrics, Run, State, Verdict
 
-__all__ = ["Train", "one_by_one", "train_together"]
+__all__ = ["Train", "in_time", "one_by_one", "train_together"]
 
 Train = Callable[[Run, Callable[[int, Metrics], Verdict]], Fitted | State | None]
 """Trains one run and tells its epochs. Gives what it came to or, where a verdict paused
@@ -63,6 +64,33 @@ def _train_one(train: Train, run: Run, feed: Feed, sign: float) -> None:
                 feed.end(run, outcome)
             else:
                 feed.paused(run, outcome)
+
+
+def in_time(
+    run: Run,
+    alarm: Alarm,
+    curve: Callable[[], Sequence[Metrics]],
+    on_epoch: Callable[[int, Metrics], Verdict],
+) -> Callable[[int, Metrics], Verdict]:
+    """``on_epoch``, with an alarm that rings only while the run itself is trained.
+
+    Args:
+        run: Says how long that may take.
+        alarm: Breaks it off.
+        curve: Gives every epoch so far, the one that is told among them.
+        on_epoch: Hears of an epoch; says what becomes of the run.
+    """
+
+    def hear(epoch: int, metrics: Metrics) -> Verdict:
+        alarm.off()  # what is written down is not broken off
+        verdict = on_epoch(epoch, metrics)
+        left = run.seconds_left(curve())
+        # At its end, or late, it is over: what follows is not its training.
+        if verdict is Verdict.GO_ON and (left is None or left > 0):
+            alarm.set(left)
+        return verdict
+
+    return hear
 
 
 class _Given:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tunekit.batches import Batches, Rows
-from tunekit.feed import one_by_one, train_together
+from tunekit.feed import in_time, one_by_one, train_together
 from tunekit.limit import Alarm
 from tunekit.machine import MANY_THREADS_FLOPS, device_of, threads
 from tunekit.module import lit_mlp
@@ -107,19 +107,7 @@ class LightningEngine:
         # Forward and backward: two and four operations per weight and row.
         heavy = 6.0 * parameters * batch_size > MANY_THREADS_FLOPS
         alarm = Alarm(run.max_seconds)
-        curve = list(run.state.curve) if run.state else []
-
-        def hear(epoch: int, metrics: Metrics) -> Verdict:
-            curve.append(metrics)
-            alarm.off()  # what is written down is not broken off
-            verdict = on_epoch(epoch, metrics)
-            left = run.seconds_left(curve)
-            # At its end, or late, it is over: what follows is not its training.
-            if verdict is Verdict.GO_ON and (left is None or left > 0):
-                alarm.set(left)
-            return verdict
-
-        watching = watch(run, hear)
+        watching = watch(run, in_time(run, alarm, lambda: watching.curve, on_epoch))
         batches = Batches(
             *self._train, batch_size=batch_size, seed=run.seed, key=run.key
         )
@@ -127,9 +115,8 @@ class LightningEngine:
         with quiet(), threads(self.threads if heavy else 1):
             trainer = _trainer(run.max_epochs, self.accelerator, watching)
             rows = Rows(*self._valid)
-            alarm.during(
-                run.seconds_left(curve), lambda: trainer.fit(module, batches, rows)
-            )
+            left = run.seconds_left(watching.curve)
+            alarm.during(left, lambda: trainer.fit(module, batches, rows))
         return watching.outcome()  # type: ignore[no-any-return]
 
     def train_all(self, feed: Feed, slots: int) -> None:

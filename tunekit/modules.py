@@ -17,7 +17,7 @@ from typing import Any
 from torch.utils.data import Dataset, IterableDataset
 
 from tunekit.errors import ConfigError
-from tunekit.feed import one_by_one, train_together
+from tunekit.feed import in_time, one_by_one, train_together
 from tunekit.follow import HELD, begin, follow
 from tunekit.follower import Follower
 from tunekit.limit import Alarm
@@ -101,16 +101,7 @@ class ModuleEngine:
             Exception: Whatever the module raises.
         """
         alarm = Alarm(run.max_seconds)
-
-        def hear(epoch: int, metrics: Metrics) -> Verdict:
-            alarm.off()  # what is written down is not broken off
-            verdict = on_epoch(epoch, metrics)
-            left = run.seconds_left(follower.curve)
-            # At its end, or late, it is over: what follows is not its training.
-            if verdict is Verdict.GO_ON and (left is None or left > 0):
-                alarm.set(left)
-            return verdict
-
+        hear = in_time(run, alarm, lambda: follower.curve, on_epoch)
         follower = Follower(run, self._monitor, hear, maximize=self._maximize)
         left = run.seconds_left(follower.curve)
         try:

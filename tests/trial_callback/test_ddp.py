@@ -130,7 +130,13 @@ def test_when_rank_zero_fails_the_other_ends_too() -> None:
 
 def test_notes_that_nobody_asks_for_go_with_the_callback() -> None:
     study = optuna.create_study(pruner=pruners.NopPruner())
-    fit(PACKAGES[0], TrialCallback(study.ask()), [1], **FORK)
+    callback = TrialCallback(study.ask())
+    fit(PACKAGES[0], callback, [1], **FORK)
+    notes = callback._notes
+    assert notes.exists()
+    del callback
+    gc.collect()
+    assert not notes.exists()
 
 
 def by_script(tmp_path: Path, code: str) -> list[str]:
