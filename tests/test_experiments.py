@@ -12,6 +12,8 @@ import pytest
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 FOLDERS = sorted(path.parent for path in EXPERIMENTS.glob("*/results.py"))
+LIVING = [folder for folder in FOLDERS if (folder / "study.toml").exists()]
+"""Those that :mod:`lab` runs."""
 
 
 @pytest.fixture(autouse=True)
@@ -33,13 +35,12 @@ def report_of(folder: Path) -> dict[str, object]:
     return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
-def test_there_are_experiments() -> None:
-    assert [folder.name for folder in FOLDERS] == [
-        "01-many-trials-as-one-network",
-        "02-search-per-epoch",
-        "03-nothing-is-lost",
-        "04-anybodys-module",
+def test_experiments_are_numbered() -> None:
+    numbers = [re.fullmatch(r"(\d\d)-[a-z0-9-]+", folder.name) for folder in FOLDERS]
+    assert [int(found[1]) for found in numbers if found] == [
+        *range(1, 1 + len(FOLDERS))
     ]
+    assert len(LIVING) >= 1
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -74,3 +75,62 @@ def test_the_figures_in_readme_are_those_of_the_report() -> None:
         ratio = report[load]["ratios"]["idiomatic"]["median"]
         digits = len(text.partition(".")[2])
         assert f"{ratio:.{digits}f}" == text, load
+
+
+@pytest.mark.parametrize("folder", LIVING, ids=lambda folder: folder.name)
+def test_a_verdict_was_measured_under_todays_defaults(folder: Path) -> None:
+    import lab
+
+    # Where this fails a default has changed: run the experiment's command with --check,
+    # which says whether its verdict has changed, too, and then without.
+    assert report_of(folder)["resolved"] == lab.resolved(folder)
+
+
+@pytest.mark.parametrize("folder", LIVING, ids=lambda folder: folder.name)
+def test_claims_follow_from_what_was_measured(folder: Path) -> None:
+    from claims import differences
+
+    report = report_of(folder)
+    anew = results_of(folder).claims(report)
+    assert [each.as_dict() for each in anew] == report["claims"]
+    assert anew
+    assert not differences(report["claims"], anew)
+
+
+@pytest.mark.parametrize("folder", LIVING, ids=lambda folder: folder.name)
+def test_its_page_has_question_command_verdict_and_pictures(folder: Path) -> None:
+    text = (folder / "README.md").read_text("utf-8")
+    for part in ("**Question.**", "## Verdict", "## Set-up"):
+        assert part in text
+    assert f"python experiments/{folder.name}/run.py" in text
+    pictures = sorted(path.name for path in folder.glob("*.svg"))
+    assert pictures
+    assert sorted(re.findall(r"!\[[^\]]+\]\(([^)]+\.svg)\)", text)) == pictures
+    for name in pictures:
+        picture = (folder / name).read_text("utf-8")
+        for part in ('class="title', 'class="name'):
+            assert part in picture, name
+
+
+def test_a_claim_holds_where_its_whole_interval_does() -> None:
+    from claims import claim, differences, ratio_claim
+
+    sure = claim("more", [1.0, 1.2, 1.1], above=0.5)
+    assert sure.holds
+    assert (sure.value, sure.samples) == (pytest.approx(1.1), 3)
+    # Student's quantile for two degrees of freedom, 4.303, times 0.1 / sqrt(3).
+    assert sure.high - sure.value == pytest.approx(4.303 * 0.1 / 3**0.5, rel=1e-3)
+    assert not claim("more", [1.0, 0.1], above=0.5).holds
+    ratio = ratio_claim("less", [0.5, 0.25, 0.5], below=0.9)
+    assert ratio.value == pytest.approx(0.0625 ** (1 / 3))
+    assert not ratio_claim("less", [0.5, 2.0], below=1.0).holds
+    assert ratio_claim("more", [2.0, 2.2, 2.1], above=1.0).holds
+
+    recorded = [sure.as_dict()]
+    assert differences(recorded, [sure]) == []
+    assert "holds" in differences(recorded, [claim("more", [1.0, 0.1], above=0.5)])[0]
+    assert (
+        "now" in differences(recorded, [claim("more", [9.0, 9.1, 9.2], above=0.5)])[0]
+    )
+    assert "not measured" in differences(recorded, [])[0]
+    assert "not in the report" in differences([], [sure])[0]

@@ -101,7 +101,7 @@ class LightningEngine:
             self.n_classes,
             **recipe,
             seed=run.seed,
-            key=run.key,
+            key=run.draws,
         ).to(self._train[0].dtype)
         parameters = sum(p.numel() for p in module.parameters())
         # Forward and backward: two and four operations per weight and row.
@@ -109,7 +109,7 @@ class LightningEngine:
         alarm = Alarm(run.max_seconds)
         watching = watch(run, in_time(run, alarm, lambda: watching.curve, on_epoch))
         batches = Batches(
-            *self._train, batch_size=batch_size, seed=run.seed, key=run.key
+            *self._train, batch_size=batch_size, seed=run.seed, key=run.draws
         )
         batches.epoch = run.paused_at
         with quiet(), threads(self.threads if heavy else 1):

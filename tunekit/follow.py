@@ -166,7 +166,7 @@ def _seed_batches(trainer: Any, run: Run) -> None:
         epoch = trainer.current_epoch
         seed_streams(run, "batches", epoch)
         for generator in _generators(trainer.train_dataloader):
-            generator.manual_seed(seed_for(run.seed, run.key, "batches", epoch))
+            generator.manual_seed(seed_for(run.seed, run.draws, "batches", epoch))
         if epoch == run.paused_at:
             iter(fetcher)
         on_run_start(fetcher)

@@ -22,7 +22,7 @@ __all__ = ["LoopStreams", "seed_data", "seed_streams", "streams_kept"]
 
 def seed_streams(run: Run, *purpose: str | int) -> None:
     """Seed torch's, NumPy's and Python's global streams for one purpose of a run."""
-    _seed(seed_for(run.seed, run.key, *purpose))
+    _seed(seed_for(run.seed, run.draws, *purpose))
 
 
 def seed_data(run: Run) -> None:

@@ -146,6 +146,9 @@ class Run:
     """The study's seed."""
     key: str
     """What tells this run from others of its study, such as ``trial-7``."""
+    stream: str = ""
+    """What its randomness goes by: runs of one stream draw the same initial weights,
+    batches and masks. Its key when empty."""
     reached: int = 0
     """Epochs that were recorded before an interruption. Where several runs are open,
     one that is behind this is trained to it before the others go on."""
@@ -155,6 +158,11 @@ class Run:
     """The longest it may train over its life; None for no limit."""
     spent: float = 0.0
     """Seconds that went, before, into epochs that were not completed."""
+
+    @property
+    def draws(self) -> str:
+        """What names its random streams, beside the seed."""
+        return self.stream or self.key
 
     @property
     def paused_at(self) -> int:

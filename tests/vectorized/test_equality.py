@@ -181,3 +181,24 @@ def test_how_many_steps_are_prepared_at_once_changes_nothing(monkeypatch, chunk)
     train_here(cut, keys, epochs=2)
     for key in keys:
         assert_same(cut.fitted(key), whole.fitted(key))
+
+
+def test_runs_of_one_stream_draw_alike_in_both_engines():
+    """Under one stream the same recipe is the same training, whatever its key."""
+    recipe = Recipe(lr=0.02, width=16, dropout=0.3)
+    common = {"recipe": recipe, "max_epochs": 2, "patience": 9, "seed": 0}
+    plain = Run(key="a", **common)
+    shared = [Run(key=key, stream="a", **common) for key in ("b", "c")]
+    other = Run(key="b", **common)
+    shard = shard_of(WIDE)
+    for run in (plain, *shared):
+        shard.open(run)
+    train_here(shard, [run.key for run in (plain, *shared)])
+    expected = shard.fitted("a")
+    for run in shared:
+        assert_same(shard.fitted(run.key), expected)
+    engine = LightningEngine(*WIDE, "cpu", threads=1)
+    assert_same(engine.train(shared[0], go_on), expected, rel=1e-7)
+    assert figures(engine.train(other, go_on).curve)[0, 0] != pytest.approx(
+        expected.curve[0].train_loss, rel=1e-4
+    )

@@ -52,7 +52,7 @@ class Member:
         recipe = run.recipe
         self.run = run
         self.widths = hidden_widths(recipe.n_layers, recipe.width, recipe.shape)
-        self.dropout_key = seed_for(run.seed, run.key, "dropout")
+        self.dropout_key = seed_for(run.seed, run.draws, "dropout")
         self.steps = self.best_epoch = 0
         self.curve: list[Metrics] = []
         self.best_weights: dict[str, Tensor] = {}
@@ -63,7 +63,7 @@ class Member:
             width=recipe.width,
             shape=recipe.shape,
             activation=recipe.activation,
-            generator=torch_generator(run.seed, run.key, "weights"),
+            generator=torch_generator(run.seed, run.draws, "weights"),
         )
         self.parameters = [name for name, _ in network.named_parameters()]
         self.net = {

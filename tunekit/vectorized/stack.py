@@ -148,7 +148,7 @@ class Stack:
         orders = [
             torch.randperm(
                 n_rows,
-                generator=torch_generator(m.run.seed, m.run.key, "batches", m.epoch),
+                generator=torch_generator(m.run.seed, m.run.draws, "batches", m.epoch),
             ).to(device)
             for m in self.members
         ]
