@@ -160,14 +160,14 @@ def _seed_batches(trainer: Any, run: Run) -> None:
     does first: they are drawn anew, so that it does not matter where it begins.
     """
     loop = trainer.fit_loop.epoch_loop
-    on_run_start = loop.on_run_start
+    on_run_start, first = loop.on_run_start, trainer.current_epoch
 
     def seeded(fetcher: Any) -> None:
         epoch = trainer.current_epoch
         seed_streams(run, "batches", epoch)
         for generator in _generators(trainer.train_dataloader):
             generator.manual_seed(seed_for(run.seed, run.draws, "batches", epoch))
-        if epoch == run.paused_at:
+        if epoch == first:
             iter(fetcher)
         on_run_start(fetcher)
         seed_streams(run, "steps", epoch)

@@ -25,6 +25,7 @@ from tunekit.packages import package_of, part_of
 from tunekit.plain import unpacked
 from tunekit.quiet import quiet
 from tunekit.ranks import Link, fit_in_processes
+from tunekit.renew import renew
 from tunekit.states import from_bytes
 from tunekit.states import part_of as part_of_state
 from tunekit.streams import seed_data, seed_streams, streams_kept
@@ -58,6 +59,8 @@ class ModuleEngine:
         folder: Where a trial's own callbacks and loggers may write, each in a folder of
             its own; the working folder when None.
         shown: From a run's ``params`` to what such a function sees of them.
+        renewed: Whether a run that is opened from a state may have other
+            hyperparameters than it had: then optimizers have those that ``make`` gives.
 
     Raises:
         ConfigError: An argument of a Trainer that is not to be given.
@@ -76,10 +79,11 @@ class ModuleEngine:
         trainer: TrainerOptions | None = None,
         folder: Path | None = None,
         shown: Callable[[Any], Any] = lambda params: params,
+        renewed: bool = False,
     ) -> None:
         self._make, self._data, self._monitor = make, data, monitor
         self._maximize, self._trainers = maximize, Trainers(trainer or {}, folder)
-        self._shown = shown
+        self._shown, self._renewed = shown, renewed
 
     def train(self, run: Run, on_epoch: OnEpoch) -> Fitted:
         """Train one run to its end; see :class:`tunekit.trial.Engine`."""
@@ -132,9 +136,10 @@ class ModuleEngine:
         if run.state is not None:
             state = unpacked(run.state.tensors, run.state.extra)
         first, last = begin(package)(follower), follow(package)(follower)
-        trainer = self._trainers.make(
-            package, trial, run.max_epochs, (first, last), state
-        )
+        ours = [[first], [last]]
+        if self._renewed and state is not None:
+            ours[0].append(renew(package)())
+        trainer = self._trainers.make(package, trial, run.max_epochs, ours, state)
 
         def fit() -> None:
             # What is set up before the first callback is heard draws from these.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ class Trainers:
         package: str,
         trial: OpenTrial,
         max_epochs: int,
-        ours: tuple[Any, Any],
+        ours: Sequence[Sequence[Any]],
         state: Any,
     ) -> Any:
         """A Trainer that follows one run.
@@ -89,7 +89,7 @@ class Trainers:
             package: Whose.
             trial: The run's.
             max_epochs: The horizon, wherever the run stops.
-            ours: The callbacks that stand first and last.
+            ours: The callbacks that stand first, and those that stand last.
             state: The checkpoint it goes on from; None to begin.
 
         Raises:
@@ -108,7 +108,7 @@ class Trainers:
             finder = part_of(package, "callbacks.LearningRateFinder")
             callbacks = [each for each in callbacks if not isinstance(each, finder)]
         first, last = ours
-        made["callbacks"] = [first, *callbacks, last]
+        made["callbacks"] = [*first, *callbacks, *last]
         made["logger"] = self._loggers.get(trial.number, made["logger"])
         if self._folder is not None:
             below = self._folder / f"trial-{trial.number:05d}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from struct import error as StructError
 from struct import unpack
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-__all__ = ["add", "last_step", "tell", "writer"]
+__all__ = ["add", "last_step", "scalars", "tell", "writer"]
 
 
 def tell(writer: RecordWriter, tag: str, **data: Any) -> None:
@@ -50,6 +51,46 @@ def add(writer: RecordWriter, summary: Summary, step: int = 0) -> None:
     event = Event(wall_time=time.time(), step=step, summary=summary)
     writer.write(event.SerializeToString())
     writer.flush()
+
+
+def scalars(
+    values: Mapping[str, float],
+    words: Mapping[str, tuple[str, str]],
+    described: set[str],
+) -> Summary:
+    """One record with all the values; the first of a tag carries what it means.
+
+    Args:
+        values: By tag.
+        words: A title and a sentence for each tag.
+        described: Tags that the file explains already; it is added to.
+    """
+    from tensorboard.compat.proto.summary_pb2 import (
+        DATA_CLASS_SCALAR,
+        Summary,
+        SummaryMetadata,
+    )
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.types_pb2 import DT_FLOAT
+
+    summary = Summary()
+    for tag, value in values.items():
+        entry = summary.value.add(
+            tag=tag, tensor=TensorProto(dtype=DT_FLOAT, float_val=[value])
+        )
+        entry.tensor.tensor_shape.SetInParent()
+        if tag not in described:
+            described.add(tag)
+            display_name, description = words[tag]
+            entry.metadata.CopyFrom(
+                SummaryMetadata(
+                    plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"),
+                    display_name=display_name,
+                    summary_description=description,
+                    data_class=DATA_CLASS_SCALAR,
+                )
+            )
+    return summary
 
 
 def last_step(path: Path) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunekit.board.events import add, last_step, tell, writer
+from tunekit.board.events import add, last_step, scalars, tell, writer
 from tunekit.board.kinds import kind_of
 
 if TYPE_CHECKING:
@@ -136,29 +136,6 @@ class TrialBoard:
         words: Mapping[str, tuple[str, str]],
     ) -> None:
         """One event with all the values; the first of a tag carries what it means."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.compat.proto.tensor_pb2 import TensorProto
-        from tensorboard.compat.proto.types_pb2 import DT_FLOAT
-
-        summary = Summary()
-        for tag, value in values.items():
-            entry = summary.value.add(
-                tag=tag, tensor=TensorProto(dtype=DT_FLOAT, float_val=[value])
-            )
-            entry.tensor.tensor_shape.SetInParent()
-            if tag not in self._described:
-                self._described.add(tag)
-                entry.metadata.CopyFrom(_scalar_metadata(*words[tag]))
+        summary = scalars(values, words, self._described)
         if self._writer is not None:
             add(self._writer, summary, step)
-
-
-def _scalar_metadata(display_name: str, description: str) -> Any:
-    from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_SCALAR, SummaryMetadata
-
-    return SummaryMetadata(
-        plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"),
-        display_name=display_name,
-        summary_description=description,
-        data_class=DATA_CLASS_SCALAR,
-    )

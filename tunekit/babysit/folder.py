@@ -1,0 +1,302 @@
+"""The folder of a babysat model, which holds all of its state.
+
+    babysit.toml          every setting, resolved
+    split.json            raw row numbers of each part, for a table
+    course.json           where the model stands; course-before.json, a round before
+    history.jsonl         every round and every edit, one line each
+    checkpoints/          safetensors, with a checksum and whose each is
+    steer.toml            the person's
+    tb/, model/, report.json, report.html
+
+A round is there once ``course.json`` says so, which is written last and whole: a kill
+at any moment leaves the model where a round ended. What a later moment left is trained
+again, to the same bit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tunekit.babysit.course import Course
+from tunekit.errors import ConfigError, ResumeError, StoppedError, one_line
+from tunekit.files import (
+    UNFINISHED,
+    read_sealed,
+    read_toml,
+    write_bytes,
+    write_sealed,
+    write_toml,
+)
+from tunekit.process import is_gone
+from tunekit.states import from_bytes, to_bytes
+from tunekit.store import other_name
+from tunekit.trial import State
+
+__all__ = ["Folder", "Nowhere", "Stand"]
+
+SETTINGS, COURSE, BEFORE = "babysit.toml", "course.json", "course-before.json"
+HISTORY = "history.jsonl"
+
+Stand = dict[str, Any]
+"""What is kept beside the course: what the person's file said, seconds, and so on."""
+
+
+class Folder:
+    """One model's folder.
+
+    Args:
+        path: Where it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def exists(self) -> bool:
+        """Whether a babysat model is there."""
+        with suppress(OSError):
+            return (self.path / SETTINGS).is_file()
+        return False
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting.
+
+        Raises:
+            ResumeError: There are none that can be read.
+        """
+        path = self.path / SETTINGS
+        try:
+            return read_toml(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise ResumeError(
+                f"{self.path} must be the folder of a babysat model, got no {SETTINGS}"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ResumeError(
+                f"{path} must be readable TOML, got: {one_line(str(error))}; restore "
+                "it from a copy",
+                other_name(self.path),
+            ) from None
+
+    def create(
+        self, settings: Mapping[str, Any], split: Mapping[str, Any] | None
+    ) -> None:
+        """Make it.
+
+        Args:
+            settings: Every setting, plain values.
+            split: What was read, and the split; None where that is not ours.
+
+        Raises:
+            ConfigError: It cannot be written, or holds something else.
+        """
+        try:
+            there = self.path.exists()
+            found = [p.name for p in self.path.iterdir()] if there else []
+            ours = ("checkpoints", "split.json", ".lock", "steer.toml")
+            other = [n for n in found if n not in ours and not n.startswith(UNFINISHED)]
+            if other:
+                raise ConfigError(
+                    f"{self.path} must be new or a babysat model, got a folder with "
+                    f"other files ({one_line(sorted(other)[0])}); choose another --name"
+                )
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            if split is not None:
+                write_sealed(self.path / "split.json", split)
+            write_toml(self.path / SETTINGS, settings)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path} must be a folder that can be written, got: "
+                f"{error.strerror or error}; choose another --out"
+            ) from None
+
+    def widen(self, settings: Mapping[str, Any]) -> None:
+        """Record a larger budget."""
+        with self._writing():
+            write_toml(self.path / SETTINGS, settings)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else trains this model meanwhile.
+
+        Raises:
+            ResumeError: Somebody does.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise ResumeError(
+                f"{self.path} is being trained by another process; wait for its end, "
+                "or stop it",
+                other_name(self.path),
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def stand(self) -> tuple[Course, Stand, str] | None:
+        """Where the model stands; None before its first round.
+
+        Returns:
+            The course, what is kept beside it, and a line on what was damaged.
+
+        Raises:
+            ResumeError: Neither of the two last rounds can be read.
+        """
+        trouble = ""
+        paths = [self.path / name for name in (COURSE, BEFORE)]
+        for path in paths:
+            try:
+                found = read_sealed(path.read_text("utf-8"))
+                course = Course.from_dict(found.pop("course"))
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                trouble = (
+                    f"{path.name} is damaged ({one_line(str(error))}): goes on from "
+                    "the round before"
+                )
+                continue
+            self._cut_history(found["history"])
+            return course, found, trouble
+        if trouble:
+            raise ResumeError(
+                f"{self.path} must hold a course that can be read, got damage in "
+                f"{COURSE} and no {BEFORE}; restore them from a copy",
+                other_name(self.path),
+            )
+        return None
+
+    def commit(
+        self, course: Course, beside: Mapping[str, Any], lines: Sequence[Any]
+    ) -> None:
+        """Write down where the model stands now, and what it came by.
+
+        Raises:
+            StoppedError: That could not be written; the round before stands.
+        """
+        with self._writing():
+            size = self._append(lines)
+            now, before = self.path / COURSE, self.path / BEFORE
+            kept = course.checkpoints
+            if now.exists():
+                with suppress(ValueError, KeyError, TypeError):
+                    old = read_sealed(now.read_text("utf-8"))["course"]
+                    kept |= Course.from_dict(old).checkpoints
+                write_bytes(before, now.read_bytes())
+            write_sealed(now, {**beside, "history": size, "course": course.as_dict()})
+            self._sweep(kept)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Every round and edit so far; a line that is damaged is left out."""
+        found = []
+        with suppress(FileNotFoundError):
+            for line in (self.path / HISTORY).read_text("utf-8").splitlines():
+                with suppress(ValueError):
+                    found.append(json.loads(line))
+        return found
+
+    def load(self, name: str, whose: str | None = None) -> State | None:
+        """A checkpoint; None where there is none, or it is damaged, or another's."""
+        try:
+            data = self._of(name).read_bytes()
+            state = from_bytes(data, whose)
+        except (OSError, ValueError):
+            return None
+        return state
+
+    def save(self, name: str, state: State, whose: str) -> None:
+        """Keep a checkpoint, whole or not at all.
+
+        Raises:
+            StoppedError: It could not be written.
+        """
+        with self._writing():
+            write_bytes(self._of(name), to_bytes(state, whose))
+
+    def lost(self, names: set[str]) -> set[str]:
+        """Of these checkpoints, those that are gone or damaged."""
+        return {name for name in names if self.load(name) is None}
+
+    def _of(self, name: str) -> Path:
+        return self.path / "checkpoints" / f"{name}.safetensors"
+
+    def _sweep(self, kept: set[str]) -> None:
+        """Delete checkpoints that nobody will go on from, and broken writes."""
+        for path in (self.path / "checkpoints").iterdir():
+            if path.name.startswith(UNFINISHED):
+                if is_gone(path.name.removeprefix(UNFINISHED)):
+                    path.unlink(missing_ok=True)
+            elif path.stem not in kept:
+                path.unlink(missing_ok=True)
+
+    def _append(self, lines: Sequence[Any]) -> int:
+        with (self.path / HISTORY).open("ab") as file:
+            for line in lines:
+                file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+            return file.tell()
+
+    def _cut_history(self, size: int) -> None:
+        """What was written of a round that never ended is not history."""
+        with suppress(FileNotFoundError), (self.path / HISTORY).open("r+b") as file:
+            if file.seek(0, os.SEEK_END) > size:
+                file.truncate(size)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoppedError(
+                f"{self.path} must be writable, got: {error.strerror or error}; make "
+                "room or mend that, and run the same command again: what was recorded "
+                "is kept"
+            ) from error
+
+
+class Nowhere:
+    """The same in memory, for a model that is kept in no folder."""
+
+    exists = False
+
+    def __init__(self) -> None:
+        self._states: dict[str, State] = {}
+        self._history: list[dict[str, Any]] = []
+
+    def commit(
+        self, course: Course, beside: Mapping[str, Any], lines: Sequence[Any]
+    ) -> None:
+        """Note what a round came to."""
+        self._history += lines
+        self._states = {
+            name: state
+            for name, state in self._states.items()
+            if name in course.checkpoints
+        }
+
+    def forget_all_but(self, name: str) -> None:
+        """Let go of every other checkpoint."""
+        self._states = {name: self._states[name]}
+
+    def history(self) -> list[dict[str, Any]]:
+        """Every round and edit so far."""
+        return list(self._history)
+
+    def load(self, name: str, whose: str | None = None) -> State | None:
+        """A checkpoint; None where there is none."""
+        return self._states.get(name)
+
+    def save(self, name: str, state: State, whose: str) -> None:
+        """Keep a checkpoint."""
+        self._states[name] = state

@@ -1,0 +1,200 @@
+"""One call of the command: tunekit's own network on a table, watched to its end."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from tunekit.babysit.course import Course
+from tunekit.babysit.curves import Curves
+from tunekit.babysit.folder import Folder
+from tunekit.babysit.nudges import Settings
+from tunekit.babysit.options import Options
+from tunekit.babysit.pages import described, write_pages
+from tunekit.babysit.sitter import Sitter, Told
+from tunekit.babysit.steer import FILE
+from tunekit.babysit.watching import Watching
+from tunekit.errors import StoppedError
+from tunekit.interrupt import shield
+from tunekit.predict import save
+from tunekit.states import part_of
+from tunekit.store import Store
+from tunekit.trial import Fitted, Recipe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tunekit.data import Table
+    from tunekit.trial import State
+
+__all__ = ["Job", "judged", "run_of"]
+
+_NEVER = 10**9
+_KEPT_BACK = 3.0
+"""Seconds of a time limit for the model's evaluation and the report."""
+_MODEL_SECONDS = 30.0
+"""``model/`` is brought up to date at most so often while training goes on."""
+
+
+class Job:
+    """One call.
+
+    Args:
+        options: All of them.
+        console: Where to print.
+        began: When the command began (``time.monotonic()``).
+    """
+
+    def __init__(self, options: Options, console: Console, began: float) -> None:
+        from tunekit.workers.setup import Setup
+
+        self.options, self.console = options, console
+        self.setup = Setup.of(dataclasses.replace(options.config, space={}))
+        self.table: Table = self.setup.table
+        self.folder = Folder(options.folder)
+        timeout = options.config.timeout
+        self._until = None if timeout is None else began + timeout - _KEPT_BACK
+        self._saved = -1e9
+        self._watching = Watching(console, options.config.budget_epochs)
+
+    def run(self) -> dict[str, Any]:
+        """Train, or go on; judge and report.
+
+        Returns:
+            What ``report.json`` holds.
+        """
+        folder, options, settings = (
+            self.folder,
+            self.options,
+            self.options.as_settings(),
+        )
+        if folder.exists:
+            options.check_same(folder.settings())
+        else:
+            Store.check_place(folder.path)
+            folder.create(settings, self.table.describe())
+        with folder.alone(), closing(self.setup.engine()) as engine:
+            folder.widen(settings)
+            sitter = Sitter(
+                engine,
+                run_of(options.recipe),
+                folder,
+                options.knobs,
+                options.start,
+                options.rules,
+                seed=options.config.seed,
+                held=list(options.hold),
+                until=self._until,
+                tell=self._hear,
+            )
+            for line in self._first(sitter.course, sitter.trouble):
+                self._watching.say(line)
+            self._curves = Curves(folder.path / "tb", folder.history())
+            with closing(self._curves):
+                course = sitter.sit()
+            return self._end(course, sitter.seconds)
+
+    def _first(self, course: Course, trouble: str) -> list[str]:
+        folder, table = self.folder.path, self.table
+        lines = [
+            f"{table.source}: {len(table.y_train):,} rows to train on, "
+            f"{len(table.y_valid):,} to watch the loss on, {len(table.classes)} "
+            "classes",
+            f"to step in, edit {folder / FILE}; to watch, tensorboard --logdir "
+            f"{folder / 'tb'}",
+        ]
+        if trouble:
+            lines.append(trouble)
+        if course.rounds:
+            lines.append(f"going on after {course.spent} epochs")
+        return lines
+
+    def _hear(self, told: Told) -> None:
+        self._curves.tell(told.line)
+        self._watching(told)
+        improved = told.line.get("best") == told.course.best and told.course.since == 0
+        if improved and time.monotonic() - self._saved > _MODEL_SECONDS:
+            self._save(told.course)
+            self._saved = time.monotonic()
+
+    def _save(self, course: Course) -> State:
+        """Bring ``model/`` up to date with the best epoch."""
+        state = self.folder.load(course.best_at)
+        if state is None:
+            raise StoppedError(
+                f"{self.folder.path} must hold the checkpoint of the best epoch, got "
+                "none that can be read; run the same command again"
+            )
+        with shield():
+            save(
+                self.folder.path,
+                network_state=part_of(state, "best"),
+                recipe=self.options.recipe,
+                n_inputs=self.table.n_inputs,
+                classes=self.table.classes,
+                preprocessor=self.table.preprocessor,
+                info={"val_loss": course.best, "epoch": course.best_epoch},
+            )
+        return state
+
+    def _end(self, course: Course, seconds: float) -> dict[str, Any]:
+        """Save, judge on the test rows, report."""
+        if not course.best_at:
+            raise StoppedError(
+                "training must come to a finite loss, got none with any setting tried; "
+                "begin with a lower learning rate (--set lr=1e-4) and another --name"
+            )
+        state = self._save(course)
+        history = self.folder.history()
+        report = described(
+            self.options.config.name,
+            course,
+            history,
+            metric="val_loss",
+            seconds=seconds,
+        )
+        report["test"] = judged(self.table, self.options.recipe, state)
+        write_pages(self.folder.path, report, history, self.options.knobs)
+        self._tell_end(course, report)
+        return report
+
+    def _tell_end(self, course: Course, report: Mapping[str, Any]) -> None:
+        test, folder = report["test"], self.folder.path
+        low, high = test["error_interval"]
+        say = self._watching.say
+        say("")
+        say(
+            f"after {course.spent} epochs: lowest validation loss {course.best:.4f}, "
+            f"at epoch {course.best_epoch} of its line"
+        )
+        say(
+            f"test accuracy {1 - test['error']:.2%} on {test['rows']:,} rows that "
+            f"nothing had seen (error {low:.2%} to {high:.2%})"
+        )
+        say(f"report {folder / 'report.html'}, model {folder / 'model'}")
+        if course.doing == "over" or self.options.config.budget_epochs is not None:
+            say("to go on, run the same command with a larger --budget-epochs")
+
+
+def run_of(recipe: Recipe) -> Callable[[Settings], Mapping[str, Any]]:
+    """The arguments of a run of tunekit's own network with some settings."""
+
+    def with_settings(settings: Settings) -> Mapping[str, Any]:
+        return {"recipe": recipe.with_params(settings), "max_epochs": _NEVER}
+
+    return with_settings
+
+
+def judged(table: Table, recipe: Recipe, state: State) -> dict[str, Any]:
+    """Loss and error on the test rows, with intervals."""
+    from tunekit.winner.judge import Judge, test_figures
+
+    fitted = Fitted(
+        curve=[], best_epoch=1, weights=part_of(state, "best"), diverged=False
+    )
+    judge = Judge(table)
+    figures = judge.figures(judge.probabilities(recipe, fitted))
+    return test_figures([figures])

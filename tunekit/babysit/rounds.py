@@ -1,0 +1,206 @@
+"""A round trained: each branch from its checkpoint, side by side where the engine can.
+
+A round that takes long is kept half done, from time to time, so that a kill costs
+little; as a run goes on to the last bit from where it was paused, the clock that says
+when decides over nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any, Protocol
+
+from tunekit.babysit.course import START, Outcome, Round
+from tunekit.babysit.nudges import Settings
+from tunekit.errors import TunekitError
+from tunekit.trial import Engine, Fitted, Heard, Metrics, Run, State, Verdict
+
+__all__ = ["Keep", "Trained", "train_round"]
+
+_NEVER = 10**9
+_KEEP_SECONDS = 60.0
+
+
+class Keep(Protocol):
+    """Where checkpoints are."""
+
+    def load(self, name: str, whose: str | None = None) -> State | None:
+        """A checkpoint; None where there is none of this name, or another's."""
+
+    def save(self, name: str, state: State, whose: str) -> None:
+        """Keep one, whole or not at all."""
+
+
+class Trained(Protocol):
+    """Hears of every epoch of a round."""
+
+    def __call__(self, branch: int, epoch: int, metrics: Metrics) -> None:
+        """An epoch (from 1) of a branch (from 0) is over."""
+
+
+def train_round(
+    engine: Engine,
+    tried: Round,
+    run_of: Callable[[Settings], Mapping[str, Any]],
+    keep: Keep,
+    *,
+    seed: int,
+    maximize: bool = False,
+    on_epoch: Trained | None = None,
+) -> list[Outcome]:
+    """Train every branch of a round and keep where each ends.
+
+    Args:
+        engine: What trains.
+        tried: The round.
+        run_of: The arguments of a run (``recipe`` or ``params``, ``max_epochs``) with
+            some settings.
+        keep: Where checkpoints are.
+        seed: The seed of the model.
+        maximize: Whether higher values are better; outcomes are negative then.
+        on_epoch: Hears of every epoch.
+
+    Raises:
+        Exception: Whatever the training of a branch raised.
+    """
+    runs = []
+    for i, (source, settings) in enumerate(tried.branches):
+        # Done, or half done, by an earlier process?
+        whose = _whose(tried, i)
+        state = keep.load(tried.checkpoint(i), whose)
+        state = state or keep.load(_half(tried, i), whose)
+        if state is None and source != START:
+            state = keep.load(source)
+            assert state is not None, source
+            state = _begun(state)
+        runs.append(
+            Run(
+                **run_of(settings),
+                patience=_NEVER,
+                seed=seed,
+                key=f"branch-{i}",
+                stream=tried.stream,
+                state=state,
+            )
+        )
+    feed = _Epochs(runs, tried.epochs, on_epoch)
+    while feed.waiting:
+        engine.train_all(feed, len(runs))
+        for i, state in feed.half.items():
+            keep.save(_half(tried, i), state, _whose(tried, i))
+        feed.again()
+    for i, state in feed.ends.items():
+        keep.save(tried.checkpoint(i), state, _whose(tried, i))
+    sign = -1.0 if maximize else 1.0
+    return [
+        Outcome(
+            train=[m.train_loss for m in feed.curves[i]],
+            val=[_finite(sign * m.val_loss) for m in feed.curves[i]],
+            score=[m.val_score for m in feed.curves[i]],
+            checkpoint=tried.checkpoint(i) if i in feed.ends else None,
+        )
+        for i in range(len(runs))
+    ]
+
+
+class _Epochs:
+    """A feed of a round's runs, each for some epochs.
+
+    Attributes:
+        waiting: Runs to be opened.
+        half: States of runs that were paused because time has passed, by branch.
+        ends: States of those that came to their end.
+        curves: The metrics of every epoch of the round.
+    """
+
+    def __init__(
+        self, runs: Sequence[Run], epochs: int, on_epoch: Trained | None
+    ) -> None:
+        self.waiting = list(runs)
+        self.half: dict[int, State] = {}
+        self.ends: dict[int, State] = {}
+        self.curves: dict[int, list[Metrics]] = {
+            i: [*run.state.curve] if run.state else [] for i, run in enumerate(runs)
+        }
+        self._runs, self._epochs, self._hear = list(runs), epochs, on_epoch
+        self._began = time.monotonic()
+        for i, run in enumerate(runs):
+            if run.state is not None and len(run.state.curve) >= epochs:
+                self.ends[i] = run.state
+                self.waiting.remove(run)
+
+    def again(self) -> None:
+        """Open again what was paused half done."""
+        self.waiting = [replace(self._runs[i], state=s) for i, s in self.half.items()]
+        self.half, self._began = {}, time.monotonic()
+
+    def turn(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def next(self) -> Run | None:
+        return self.waiting.pop(0) if self.waiting else None
+
+    def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
+        late = time.monotonic() - self._began > _KEEP_SECONDS
+        verdicts = []
+        for each in heard:
+            branch = _branch(each.run)
+            self.curves[branch].append(each.metrics)
+            if self._hear is not None:
+                self._hear(branch, each.epoch, each.metrics)
+            done = len(self.curves[branch]) >= self._epochs
+            verdicts.append(Verdict.PAUSE if done or late else Verdict.GO_ON)
+        return verdicts
+
+    def paused(self, run: Run, state: State | None) -> None:
+        assert state is not None
+        branch = _branch(run)
+        done = len(self.curves[branch]) >= self._epochs
+        (self.ends if done else self.half)[branch] = state
+
+    def end(self, run: Run, fitted: Fitted) -> None:
+        """It diverged: nothing else ends a run before its epochs are over."""
+
+    def fail(self, run: Run, error: Exception) -> None:
+        if isinstance(error, TunekitError | MemoryError):
+            raise error
+        settings = run.params if run.params is not None else run.recipe
+        error.add_note(f"while training with {settings}")
+        raise error
+
+
+def _branch(run: Run) -> int:
+    return int(run.key.rpartition("-")[2])
+
+
+def _half(tried: Round, branch: int) -> str:
+    return f"{tried.checkpoint(branch)}-half"
+
+
+def _whose(tried: Round, branch: int) -> str:
+    """What tells a branch from one of the same name that was to be tried before."""
+    return json.dumps([tried.number, tried.epochs, *tried.branches[branch]])
+
+
+def _begun(state: State) -> State:
+    """A checkpoint to begin a round with: what came before is in the history."""
+    return replace(
+        state,
+        curve=(),
+        best_epoch=0,
+        tensors={
+            name: value
+            for name, value in state.tensors.items()
+            if not name.startswith("best.")
+        },
+    )
+
+
+def _finite(value: float) -> float:
+    """A value to compare; what is none is the worst."""
+    return value if math.isfinite(value) else math.inf

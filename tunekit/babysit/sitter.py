@@ -1,0 +1,257 @@
+"""One model watched over: round by round, until its budget is spent.
+
+The sitter decides nothing itself (:mod:`tunekit.babysit.decide` does) and trains
+nothing (an engine does): it brings what the person wrote, has a round trained, writes
+down what came of it, and tells whoever watches.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tunekit.babysit.course import Course, Outcome, Round, Rules
+from tunekit.babysit.decide import after, next_round, reopened, steered, without
+from tunekit.babysit.folder import Folder, Nowhere
+from tunekit.babysit.nudges import Knob, Settings
+from tunekit.babysit.rounds import train_round
+from tunekit.babysit.steer import FILE, Edit, content, edit_of, parsed, template
+from tunekit.errors import ConfigError
+from tunekit.interrupt import shield
+from tunekit.trial import Engine, Metrics
+
+__all__ = ["Sitter", "Told"]
+
+_COOL_SAFELY = 0.8
+"""Of the time that is left, the share that the last epochs are planned to fill."""
+_UNREADABLE = "\0"
+"""Stands for what the person's file says where it is no text."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What whoever watches hears.
+
+    Attributes:
+        course: Where the model stands.
+        line: A line of the history: a round, an edit, or an edit that was refused.
+    """
+
+    course: Course
+    line: Mapping[str, Any]
+
+
+class Sitter:
+    """Watches over one model.
+
+    Args:
+        engine: What trains.
+        run_of: The arguments of a run with some settings.
+        keep: Where all is kept.
+        knobs: Hyperparameters that can change.
+        start: Their values at the start.
+        rules: How closely it is watched.
+        seed: The seed of everything random.
+        held: Knobs that are not nudged.
+        maximize: Whether higher values are better.
+        until: When to have ended (``time.monotonic()``); None for no limit.
+        tell: Hears of every round and edit.
+        on_epoch: Hears of every epoch.
+
+    Attributes:
+        course: Where the model stands.
+        trouble: A line on what was damaged and what was done; empty when nothing was.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        run_of: Callable[[Settings], Mapping[str, Any]],
+        keep: Folder | Nowhere,
+        knobs: Mapping[str, Knob],
+        start: Settings,
+        rules: Rules,
+        *,
+        seed: int = 0,
+        held: list[str] | None = None,
+        maximize: bool = False,
+        until: float | None = None,
+        tell: Callable[[Told], None] = lambda told: None,
+        on_epoch: Callable[[Round, int, int, Metrics], None] | None = None,
+    ) -> None:
+        self._engine, self._run_of, self._keep = engine, run_of, keep
+        self._knobs, self._rules, self._seed = knobs, rules, seed
+        self._maximize, self._until, self._tell = maximize, until, tell
+        self._on_epoch, self._began = on_epoch, time.monotonic()
+        self.course, self.trouble = Course(start, held=list(held or ())), ""
+        self._said: dict[str, Any] = {}
+        self._text = ""
+        self._before, self._trained = 0.0, 0
+        self._steer: Path | None = None
+        if isinstance(keep, Folder):
+            self._steer = keep.path / FILE
+            self._resume(keep)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that this model was trained for, in all processes."""
+        return self._before + time.monotonic() - self._began
+
+    def sit(self) -> Course:
+        """Train until the budget is spent, the time is up, or a person says stop."""
+        if self._steer is not None and not self._steer.exists():
+            self._steer.write_text(template(self.course.settings), "utf-8")
+        while True:
+            self._heed()
+            rules = self._rules_now()
+            tried = next_round(self.course, rules, self._knobs, self._seed)
+            if tried is None or self._is_late():
+                return self.course
+            self._round(tried, rules)
+
+    def _round(self, tried: Round, rules: Rules) -> None:
+        hear = None
+        if (on_epoch := self._on_epoch) is not None:
+
+            def hear(branch: int, epoch: int, metrics: Metrics) -> None:
+                on_epoch(tried, branch, epoch, metrics)
+
+        outcomes = train_round(
+            self._engine,
+            tried,
+            self._run_of,
+            self._keep,
+            seed=self._seed,
+            maximize=self._maximize,
+            on_epoch=hear,
+        )
+        course, kept = after(self.course, tried, outcomes, rules, self._knobs)
+        self._trained += tried.cost
+        self._write(course, self._line(tried, outcomes, course, kept))
+
+    def _line(
+        self,
+        tried: Round,
+        outcomes: list[Outcome],
+        course: Course,
+        kept: int | None,
+    ) -> dict[str, Any]:
+        """A round as a line of the history."""
+        return {
+            "round": tried.number,
+            "doing": tried.doing,
+            "spent": course.spent,
+            "epochs": tried.epochs,
+            "kept": kept,
+            "best": _json(course.best),
+            "line": course.here.name,
+            "branches": [
+                {
+                    "from": source,
+                    "to": outcome.checkpoint,
+                    "settings": settings,
+                    "train": _told(outcome.train, outcome),
+                    "val": [_json(value) for value in outcome.val],
+                    "score": _told(outcome.score, outcome),
+                }
+                for (source, settings), outcome in zip(
+                    tried.branches, outcomes, strict=True
+                )
+            ],
+        }
+
+    def _heed(self) -> None:
+        """Take what the person wrote since, or say in a line why not."""
+        if self._steer is None:
+            return
+        try:
+            text = content(self._steer)
+        except ConfigError:
+            text = _UNREADABLE
+        if text == self._text:
+            return
+        self._text = text
+        try:
+            said = parsed(content(self._steer), self._knobs)
+        except ConfigError as error:
+            self._write(self.course, {"refused": str(error), **self._when()})
+            return
+        edit = edit_of(said, self._said)
+        self._said = said
+        if edit:
+            course = steered(self.course, edit, self._rules)
+            self._write(course, {"edit": _edit(edit), **self._when()})
+
+    def _when(self) -> dict[str, Any]:
+        return {"spent": self.course.spent, "after_round": self.course.rounds}
+
+    def _write(self, course: Course, line: dict[str, Any]) -> None:
+        """Write down a course and the line that led to it, and tell of both."""
+        beside = {
+            "said": self._said,
+            "text": self._text,
+            "seconds": round(self.seconds, 3),
+        }
+        with shield():
+            self._keep.commit(course, beside, [line])
+            self.course = course
+        self._tell(Told(course, line))
+
+    def _resume(self, folder: Folder) -> None:
+        """Go on where an earlier process stopped."""
+        found = folder.stand()
+        if found is None:
+            return
+        course, beside, self.trouble = found
+        self._said, self._text = beside["said"], beside["text"]
+        self._before = beside["seconds"]
+        lost = folder.lost(course.checkpoints)
+        if lost:
+            course = without(course, lost)
+            self.trouble = (
+                f"{len(lost)} checkpoints are gone or damaged: goes on from epoch "
+                f"{course.here.epoch} of the line"
+            )
+        horizon = self._rules.horizon
+        over = course.doing == "over" and not self._said.get("stop")
+        if over and (horizon is None or horizon > course.spent):
+            course = reopened(course)
+        self.course = course
+
+    def _rules_now(self) -> Rules:
+        """The rules; near the end of a time limit, with the epochs that still fit."""
+        if self._until is None or not self._trained or self.course.doing == "cool":
+            return self._rules
+        now = time.monotonic()
+        left, whole = self._until - now, self._until - self._began
+        if left > self._rules.cool * whole:
+            return self._rules
+        a_second = self._trained / max(1e-9, now - self._began)
+        epochs = max(1, int(_COOL_SAFELY * left * a_second))
+        return replace(self._rules, horizon=self.course.spent + epochs, cool=1.0)
+
+    def _is_late(self) -> bool:
+        return self._until is not None and time.monotonic() >= self._until
+
+
+def _edit(edit: Edit) -> dict[str, Any]:
+    found: dict[str, Any] = dict(edit.settings)
+    if edit.held is not None:
+        found["hold"] = edit.held
+    return {**found, **({"stop": True} if edit.stop else {})}
+
+
+def _told(values: list[float], outcome: Outcome) -> list[float | str]:
+    """What a run told of itself; a module tells its value alone."""
+    if all(math.isnan(score) for score in outcome.score):
+        return []
+    return [_json(value) for value in values]
+
+
+def _json(value: float) -> float | str:
+    """A number of strict JSON, which knows no NaN and no infinity."""
+    return float(value) if math.isfinite(value) else str(float(value))

@@ -1,0 +1,81 @@
+"""What a person sees while a model is watched: a line now and then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from tunekit.babysit.sitter import Told
+from tunekit.screen import settings
+
+__all__ = ["Watching"]
+
+_EVERY_SECONDS = 1.0
+
+
+class Watching:
+    """Prints rounds, at most one a second, and every edit.
+
+    Args:
+        console: Where to.
+        horizon: Epochs in all; None for no end.
+        maximize: Whether higher values are better.
+    """
+
+    def __init__(
+        self, console: Console, horizon: int | None, *, maximize: bool = False
+    ) -> None:
+        self._console, self._horizon = console, horizon
+        self._sign = -1.0 if maximize else 1.0
+        self._said = -1e9
+        self._doing = ""
+
+    def __call__(self, told: Told) -> None:
+        """Hears of a round or an edit."""
+        line = told.line
+        if "refused" in line:
+            self.say(f"refused: {line['refused']}; it goes on as it was")
+        elif "edit" in line:
+            what = ", ".join(f"{n} = {v}" for n, v in line["edit"].items())
+            self.say(f"as you wish: {what}")
+        else:
+            self._round(told, line)
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def _round(self, told: Told, line: Mapping[str, Any]) -> None:
+        turned = line["doing"] == "rescue" != self._doing
+        self._doing = line["doing"]
+        now = time.monotonic()
+        if now - self._said < _EVERY_SECONDS and not turned:
+            return
+        self._said = now
+        course = told.course
+        of = "" if self._horizon is None else f" of {self._horizon}"
+        head = f"{course.spent}{of} epochs, best {self._sign * course.best:.4f}"
+        if turned:
+            back = f"back to epoch {_start(told).epoch} with other settings"
+            self.say(f"{head}: the loss has turned bad; {back}")
+            return
+        doing = {
+            "burst": "nudged",
+            "train": "trained",
+            "rescue": "trying other settings",
+            "cool": "cooling down",
+        }[line["doing"]]
+        here = self._sign * course.here.loss
+        self.say(f"{head}, now {here:.4f}: {doing}, {settings(course.settings)}")
+
+
+def _start(told: Told) -> Any:
+    course = told.course
+    for point in course.line:
+        if point.name == course.origin:
+            return point
+    return course.line[0]
