@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -33,7 +33,7 @@ def draw(report: Mapping[str, Any]) -> dict[str, str]:
 
 def _style() -> str:
     return STYLE + "".join(
-        f".{kind}{{stroke:{colour};stroke-width:2.5}}"
+        f".s-{kind}{{stroke:{colour};stroke-width:2.5}}"
         f".p-{kind}{{fill:{colour};fill-opacity:.75}}"
         for kind, colour in _KINDS.items()
     )
@@ -77,9 +77,15 @@ def _rug(frame: Frame, points: list[Mapping[str, Any]]) -> Markup:
 
 
 def _trials(report: Mapping[str, Any]) -> str:
-    """The mean best loss by trials, one panel a space."""
+    """The mean best loss by trials, one panel a space, all on the same axes."""
     spaces = report["searches"]["spaces"]
-    panels = []
+    panels, every = [], [*_all_losses(report)]
+    loss = Axis(
+        title="lowest validation loss, nats",
+        scale="log",
+        low=0.96 * min(every),
+        high=1.04 * max(every),
+    )
     for space, of in spaces.items():
         names = len(of["useful"]) + len(of["useless"])
         sizes = [values**names for values in of["values"]]
@@ -91,27 +97,31 @@ def _trials(report: Mapping[str, Any]) -> str:
             (n, _mean(losses(report, space, "random", n)))
             for n in range(min(sizes), max(sizes) + 1)
         ]
-        every = [loss for points in lines.values() for _, loss in points]
         frame = Frame(
             x=Axis(title="trials", scale="log", low=3, high=100),
-            y=Axis(
-                title="lowest validation loss, nats",
-                scale="log",
-                low=0.96 * min(every),
-                high=1.04 * max(every),
-            ),
+            y=loss,
             width=_WIDTH,
             height=_HEIGHT,
             font=13,
         )
         marks = []
         for search, points in lines.items():
-            marks.append(line(frame, points, search))
+            marks.append(line(frame, points, f"s-{search}"))
             if search != "random":
                 told = [(n, y, f"p-{search}", f"{n}: {y:.4f}") for n, y in points]
                 marks.append(dots(frame, told))
-        panels.append(chart(frame, space, marks, [*SEARCHES.items()]))
+        legend = [(f"s-{search}", name) for search, name in SEARCHES.items()]
+        panels.append(chart(frame, space, marks, legend))
     return alone(beside(panels, 2, _WIDTH, _HEIGHT), _style())
+
+
+def _all_losses(report: Mapping[str, Any]) -> Iterator[float]:
+    """Every mean that is drawn but those of grids with ends, which may be anywhere."""
+    for space, of in report["searches"]["spaces"].items():
+        for values in of["values"]:
+            n = values ** (len(of["useful"]) + len(of["useless"]))
+            for search in ("grid", "random"):
+                yield _mean(losses(report, space, search, n))
 
 
 def _mean(values: list[float]) -> float:
