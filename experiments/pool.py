@@ -18,7 +18,7 @@ from tunekit import Config
 from tunekit.data import Table
 from tunekit.draws import at
 from tunekit.feed import train_together
-from tunekit.space import Scale
+from tunekit.space import Scale, Space
 from tunekit.trial import Fitted, Recipe, Run
 from tunekit.vectorized import VectorizedEngine
 from tunekit.winner import Judge
@@ -37,13 +37,13 @@ class Pool:
     Attributes:
         config: The settings all configurations share.
         table: Its rows.
-        scales: What may be searched, by name.
+        space: What may be searched.
         recipe: What all have that is not searched.
     """
 
     config: Config
     table: Table
-    scales: Mapping[str, Scale]
+    space: Space
     recipe: Recipe
     _engine: VectorizedEngine
     _judge: Judge
@@ -58,18 +58,27 @@ class Pool:
         data = (table.x_train, table.y_train, table.x_valid, table.y_valid)
         engine = VectorizedEngine(*data, len(table.classes), "cpu", processes=1)
         recipe = Recipe().with_params(space.fixed)
-        return cls(config, table, space.scales, recipe, engine, Judge(table))
+        return cls(config, table, space, recipe, engine, Judge(table))
+
+    @property
+    def scales(self) -> Mapping[str, Scale]:
+        """The scale of each hyperparameter that may be searched."""
+        return self.space.scales
 
     @property
     def chance(self) -> float:
         """The loss of whoever thinks all classes equally likely."""
         return math.log(len(self.table.classes))
 
-    def train(self, params: Sequence[Mapping[str, Any]]) -> list[Fitted]:
+    def train(
+        self, params: Sequence[Mapping[str, Any]], until: int | None = None
+    ) -> list[Fitted]:
         """Each of these configurations, trained to the end.
 
         Args:
             params: What of the recipe is another than that of all.
+            until: The epoch after which training is broken off, if any; schedules still
+                go by the whole.
         """
         runs = [
             Run(
@@ -85,7 +94,9 @@ class Pool:
         fits: list[Fitted] = []
         for begin in range(0, len(runs), _SLOTS):
             some = runs[begin : begin + _SLOTS]
-            fits += train_together(self._engine, some, lambda heard: True)
+            fits += train_together(
+                self._engine, some, lambda heard: until is None or heard.epoch < until
+            )
         return fits
 
     def loss(self, fitted: Fitted) -> float:
