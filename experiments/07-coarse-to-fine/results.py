@@ -17,6 +17,8 @@ OURS, FLAT = "coarse-to-fine", "random"
 PRUNERS = {"none": "each trained to its end", "promote": "paused and promoted"}
 SHARES = (0.2, 0.4, 1.0)
 """Of the budget, after which they are compared."""
+SOLVED = 1e-3
+"""Losses below this count as this: of less than nothing there is no ratio."""
 _OVER = "loss of coarse to fine over that of random"
 
 Report = Mapping[str, Any]
@@ -83,7 +85,8 @@ def claims(report: Report) -> list[Claim]:
 
 def lowest(run: Report, budget: int) -> float:
     """The lowest validation loss after so many epochs, all trials together."""
-    return float(min(loss for spent, loss in run["history"] if spent <= budget))
+    known = [loss for spent, loss in run["history"] if spent <= budget]
+    return max(SOLVED, *known)
 
 
 def _won(ours: Report, flat: Report, budget: int) -> float:
