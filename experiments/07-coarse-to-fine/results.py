@@ -86,7 +86,7 @@ def claims(report: Report) -> list[Claim]:
 def lowest(run: Report, budget: int) -> float:
     """The lowest validation loss after so many epochs, all trials together."""
     known = [loss for spent, loss in run["history"] if spent <= budget]
-    return max(SOLVED, *known)
+    return float(max(SOLVED, min(known)))
 
 
 def _won(ours: Report, flat: Report, budget: int) -> float:
