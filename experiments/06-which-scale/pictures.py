@@ -51,7 +51,7 @@ def _draws(part: Mapping[str, Any]) -> str:
         rate = rates[len(rates) // 2]
         losses, values = first["losses"][key][rate], first["values"][key][rate]
         every = [loss for scale in of["scales"] for loss in losses[scale]]
-        at = "" if of["name"] == "lr" else f", learning rate {rate}"
+        at = of["optimizer"] if of["name"] == "lr" else f"learning rate {rate}"
         for scale in ("linear", of["right"]):
             frame = Frame(
                 x=Axis(
@@ -81,7 +81,7 @@ def _draws(part: Mapping[str, Any]) -> str:
                 for value, loss in zip(values[scale], losses[scale], strict=True)
             ]
             good = sum(loss <= limit for _, loss, _, _ in points)
-            title = f"drawn {scale}{at}: {good} of {len(points)} good"
+            title = f"drawn {scale}, {at}: {good} of {len(points)} good"
             marks = [_rug(frame, scale, values[scale]), dots(frame, points, 3.6)]
             panels.append(chart(frame, title, marks))
     return alone(beside(panels, 2, _WIDTH, _HEIGHT), _style())
