@@ -134,3 +134,23 @@ def test_a_claim_holds_where_its_whole_interval_does() -> None:
     )
     assert "not measured" in differences(recorded, [])[0]
     assert "not in the report" in differences([], [sure])[0]
+
+
+def test_the_best_of_some_draws_is_the_mean_over_all_choices_of_them() -> None:
+    import itertools
+    import math
+
+    from chances import of_the_best, share_within
+
+    losses, test_losses = [0.4, 0.1, 0.8, 0.2], [0.5, 0.3, 0.7, 0.2]
+    for n in (1, 2, 4):
+        best = [min(c) for c in itertools.combinations(losses, n)]
+        mean = math.exp(sum(map(math.log, best)) / len(best))
+        assert of_the_best(losses, n) == pytest.approx(mean)
+        # Who is best goes by the losses, whatever is told of it.
+        told = [test_losses[losses.index(each)] for each in best]
+        mean = math.exp(sum(map(math.log, told)) / len(told))
+        assert of_the_best(losses, n, told=test_losses) == pytest.approx(mean)
+    with pytest.raises(ValueError, match="n must be 1 to 4, got 5"):
+        of_the_best(losses, 5)
+    assert share_within(losses, 0.2) == 0.5
