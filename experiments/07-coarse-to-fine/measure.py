@@ -19,6 +19,7 @@ import tunekit
 from tunekit.report import narrowing
 from tunekit.report.searched import listed
 from tunekit.search import rungs_of
+from tunekit.seeds import seed_for
 from tunekit.space import Space
 from tunekit.tuning.result import TuneResult
 
@@ -87,7 +88,9 @@ def _run(job: Job) -> Report:
         in_flight=config.in_flight or 1,
         sampler=job.sampler,
         pruner=job.pruner,
-        seed=job.seed,
+        # The same for both samplers; another on every table, or else one seed's draws
+        # would be lucky on all of them at once.
+        seed=seed_for(job.seed, job.table) % 2**31,
     )
     best = result.best_params
     found = {
