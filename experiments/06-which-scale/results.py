@@ -70,7 +70,7 @@ def answer(report: Report) -> str:
         )
     return (
         f"Loss of the best of {CLAIMED} draws on the scale that the notes advise over "
-        f"that on the linear one: {', '.join(told)}"
+        f"that on the linear one: {'; '.join(told)}"
     )
 
 
