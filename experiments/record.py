@@ -105,6 +105,8 @@ def write(
         filled: Makes the tables of the experiment's text anew.
     """
     text = json.dumps(report, indent=1, ensure_ascii=False)
+    # A list of numbers is one line, not one line each.
+    text = re.sub(r"\[\s+([^][{}\"]*?)\s+\]", lambda m: _on_one_line(m[1]), text)
     (out / "report.json").write_text(text + "\n", encoding="utf-8")
     readme = (home / "README.md").read_text("utf-8")
     (out / "README.md").write_text(filled(readme, report), "utf-8")
@@ -112,6 +114,10 @@ def write(
         every = EXPERIMENTS / "README.md"
         text = every.read_text("utf-8")
         every.write_text(fill(text, {"answer": index()}), "utf-8")
+
+
+def _on_one_line(numbers: str) -> str:
+    return f"[{' '.join(numbers.split())}]"
 
 
 def made(packages: Sequence[str], machine: str | None = None) -> dict[str, Any]:
