@@ -155,7 +155,8 @@ class Course:
         best_at: The checkpoint at the end of the stretch that has it.
         best_epoch: Epochs on the line up to it.
         base: Settings that rescues begin with: the best ones, or what a rescue left.
-        since: Intervals since.
+        best_mean: The lowest mean of an interval.
+        since: Intervals since either fell.
         depth: Rescues in a row that brought no gain.
         stretch: Times the interval that is trained before nudges are tried again.
         recent: Values of the last epochs on the line.
@@ -177,6 +178,7 @@ class Course:
     best_at: str = START
     best_epoch: int = 0
     base: Settings = field(default_factory=dict)
+    best_mean: float = math.inf
     since: int = 0
     depth: int = 0
     stretch: int = 1

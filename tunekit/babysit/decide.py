@@ -176,6 +176,9 @@ def _judge(course: Course, rules: Rules, knobs: Knobs) -> None:
     if course.since == 0:
         course.depth = 0
     mean = math.fsum(course.values) / len(course.values)
+    if mean < course.best_mean:
+        # Lower on the whole, though luck has kept the lowest epoch where it was.
+        course.best_mean, course.since = mean, 0
     turned = course.since >= rules.patience and _is_bad(course, mean)
     if turned or course.since >= _STUCK * rules.patience:
         _rescue(course, rules, knobs)

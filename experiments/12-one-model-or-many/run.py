@@ -1,0 +1,19 @@
+"""One model or many: everything that README.md shows; see experiments/lab.py."""
+
+import os
+import sys
+from pathlib import Path
+
+# Before torch is imported.
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import lab
+import measure
+import pictures
+import results
+
+if __name__ == "__main__":
+    home = Path(__file__).resolve().parent
+    of = lab.Experiment(home, measure.PARTS, results, pictures.draw, needs_tables=True)
+    sys.exit(lab.main(of))
