@@ -22,7 +22,7 @@ from collections.abc import Collection, Mapping, Sequence
 from statistics import median
 
 from tunekit.babysit.course import START, Branch, Course, Outcome, Point, Round, Rules
-from tunekit.babysit.nudges import Knob, menu, moved, rescues
+from tunekit.babysit.nudges import Knob, Settings, menu, moved, rescues
 from tunekit.babysit.steer import Edit
 from tunekit.seeds import numpy_generator
 
@@ -73,12 +73,7 @@ def next_round(course: Course, rules: Rules, knobs: Knobs, seed: int) -> Round |
         branches = [(each.at or START, each.settings) for each in alive]
         return Round(number, "rescue", branches, epochs)
     if course.doing == "cool":
-        share = 1.0 - (course.done + 0.5) / course.length
-        rates = [name for name, knob in knobs.items() if knob.part == "rate"]
-        cooled = {
-            name: value * 0.5 * share if name in rates else value
-            for name, value in course.settings.items()
-        }
+        cooled = _cooled(course, knobs, course.done)
         return Round(number, "cool", [(course.origin, cooled)], 1)
     if course.doing == "train":
         epochs = int(min(course.to_train, rules.interval, left))
@@ -194,7 +189,7 @@ def _rescue(
     newest = course.best_epoch if math.isfinite(course.best) else course.here.epoch
     before = [p for p in course.line if p.epoch <= max(0, newest - back)]
     point = before[-1] if before else course.line[0]
-    base = course.base or course.settings
+    base = _settled(course)
     if diverged and not course.base:
         # Nothing is known but that this was too much.
         base = moved(base, _free(course, knobs), _all(knobs, "rate", -2))
@@ -282,7 +277,20 @@ def _begin_to_cool(course: Course, rules: Rules, knobs: Knobs) -> None:
         return
     course.doing, course.branches = "cool", []
     course.origin, course.done, course.length = course.best_at, 0, left
-    course.settings = dict(course.base or course.settings)
+    course.settings = _settled(course)
+
+
+def _cooled(course: Course, knobs: Knobs, done: int) -> Settings:
+    """The settings of an epoch while the rate falls to zero."""
+    share = 1.0 - (done + 0.5) / course.length
+    rates = _all(_free(course, knobs), "rate", 0.5 * share)
+    return {n: value * rates.get(n, 1.0) for n, value in course.settings.items()}
+
+
+def _settled(course: Course) -> Settings:
+    """What a rescue and cooling begin with: the best settings, but for what is held."""
+    held = {n: value for n, value in course.settings.items() if n in course.held}
+    return {**(course.base or course.settings), **held}
 
 
 def _after_cooling(course: Course, outcome: Outcome) -> int | None:
@@ -342,8 +350,8 @@ def _free(course: Course, knobs: Knobs) -> dict[str, Knob]:
     return {name: knob for name, knob in knobs.items() if name not in course.held}
 
 
-def _all(knobs: Knobs, part: str, steps: float) -> dict[str, float]:
-    return {name: steps for name, knob in knobs.items() if knob.part == part}
+def _all(knobs: Knobs, part: str, value: float) -> dict[str, float]:
+    return {name: value for name, knob in knobs.items() if knob.part == part}
 
 
 def _kept(course: Course, rules: Rules) -> list[Point]:
@@ -364,7 +372,7 @@ def _kept(course: Course, rules: Rules) -> list[Point]:
     return [point for i, point in enumerate(line) if i in wanted]
 
 
-def steered(course: Course, edit: Edit, rules: Rules) -> Course:
+def steered(course: Course, edit: Edit, rules: Rules, knobs: Knobs) -> Course:
     """Where the model stands once a person has stepped in.
 
     What was being tried is left, and an interval is trained as the person wants it
@@ -374,15 +382,22 @@ def steered(course: Course, edit: Edit, rules: Rules) -> Course:
         course: Where it stood; it stays as it is.
         edit: What the person wants.
         rules: How closely the model is watched.
+        knobs: What may be nudged.
     """
     course = copy.deepcopy(course)
+    changed = bool(edit.settings)
+    if course.doing == "rescue" and (changed or edit.held is not None):
+        # Its branches have other values, also of what is held from now on.
+        at = next(i for i, p in enumerate(course.line) if p.name == course.origin)
+        course.line, course.branches = course.line[: at + 1], []
+        course.settings, changed = _settled(course), True
     if edit.held is not None:
+        if course.doing == "cool" and course.done:
+            now = _cooled(course, knobs, course.done - 1)
+            newly = [name for name in edit.held if name not in course.held]
+            course.settings |= {name: now[name] for name in newly}
         course.held = list(edit.held)
-    if edit.settings:
-        if course.doing == "rescue":
-            at = next(i for i, p in enumerate(course.line) if p.name == course.origin)
-            course.line, course.branches = course.line[: at + 1], []
-            course.settings = dict(course.base or course.settings)
+    if changed:
         course.settings |= edit.settings
         if course.doing != "cool":
             course.doing, course.to_train = "train", rules.interval

@@ -183,7 +183,7 @@ class Sitter:
         edit = edit_of(said, self._said)
         self._said = said
         if edit:
-            course = steered(self.course, edit, self._rules)
+            course = steered(self.course, edit, self._rules, self._knobs)
             self._write(course, {"edit": _edit(edit), **self._when()})
 
     def _when(self) -> dict[str, Any]:
