@@ -357,18 +357,22 @@ def _all(knobs: Knobs, part: str, value: float) -> dict[str, float]:
 def _kept(course: Course, rules: Rules) -> list[Point]:
     """Of the line, what a rescue may go back to: more of what is new, less of the old.
 
-    Checkpoints take room; how far back one is to be had grows by factors of two.
+    Checkpoints take room; how far apart they are doubles as their age does. What is
+    kept for long is the first after each multiple of that, so that one which will be
+    wanted later is not let go of before. Rescues go back from the best epoch: the age
+    of what was before that counts from there.
     """
-    line = course.line
+    line, best = course.line, course.best_epoch
     newest = line[-1].epoch
     wanted = {0, *range(max(0, len(line) - 4), len(line))}
-    wanted |= {
-        i for i, p in enumerate(line) if p.name in (course.best_at, course.origin)
-    }
-    back = rules.interval
-    while back < newest:
-        wanted.add(max(i for i, p in enumerate(line) if p.epoch <= newest - back))
-        back *= 2
+    for i, point in enumerate(line[1:], start=1):
+        age = (best if point.epoch <= best else newest) - point.epoch
+        intervals = max(1, age // rules.interval)
+        apart = rules.interval * 2 ** (intervals.bit_length() - 1)
+        if point.epoch // apart > line[i - 1].epoch // apart:
+            wanted.add(i)
+        elif point.name in (course.best_at, course.origin):
+            wanted.add(i)
     return [point for i, point in enumerate(line) if i in wanted]
 
 
@@ -413,6 +417,7 @@ def reopened(course: Course) -> Course:
     course = copy.deepcopy(course)
     if course.doing == "over":
         course.doing, course.since, course.depth = "watch", 0, 0
+        course.branches, course.values = [], []
     return course
 
 
@@ -424,9 +429,11 @@ def without(course: Course, lost: Collection[str]) -> Course:
         lost: Names of checkpoints that are gone or damaged.
     """
     course = copy.deepcopy(course)
-    if course.here.name in lost or course.doing in ("rescue", "cool"):
-        course.doing, course.branches, course.values = "watch", [], []
-        course.origin = START
+    course.branches = []
+    if course.doing != "over" and (
+        course.here.name in lost or course.doing in ("rescue", "cool")
+    ):
+        course.doing, course.values, course.origin = "watch", [], START
     course.line = [point for point in course.line if point.name not in lost]
     if course.best_at in lost:
         best = min(course.line, key=lambda point: point.loss)
