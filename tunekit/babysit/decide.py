@@ -369,9 +369,8 @@ def _kept(course: Course, rules: Rules) -> list[Point]:
         age = (best if point.epoch <= best else newest) - point.epoch
         intervals = max(1, age // rules.interval)
         apart = rules.interval * 2 ** (intervals.bit_length() - 1)
-        if point.epoch // apart > line[i - 1].epoch // apart:
-            wanted.add(i)
-        elif point.name in (course.best_at, course.origin):
+        is_first = point.epoch // apart > line[i - 1].epoch // apart
+        if is_first or point.name in (course.best_at, course.origin):
             wanted.add(i)
     return [point for i, point in enumerate(line) if i in wanted]
 
@@ -403,7 +402,7 @@ def steered(course: Course, edit: Edit, rules: Rules, knobs: Knobs) -> Course:
         course.held = list(edit.held)
     if changed:
         course.settings |= edit.settings
-        if course.doing != "cool":
+        if course.doing not in ("cool", "over"):
             course.doing, course.to_train = "train", rules.interval
             course.since = course.depth = 0
             course.stretch, course.values = 1, []
@@ -413,9 +412,9 @@ def steered(course: Course, edit: Edit, rules: Rules, knobs: Knobs) -> Course:
 
 
 def reopened(course: Course) -> Course:
-    """Where a model stands whose budget was spent and is larger now."""
+    """Where a model stands that was ending, or had ended, and is to go on."""
     course = copy.deepcopy(course)
-    if course.doing == "over":
+    if course.doing in ("cool", "over"):
         course.doing, course.since, course.depth = "watch", 0, 0
         course.branches, course.values = [], []
     return course
