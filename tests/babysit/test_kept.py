@@ -169,7 +169,8 @@ def test_what_a_person_holds_stays_from_then_on(doing: str) -> None:
 def test_held_without_a_value_is_held_as_it_is(doing: str) -> None:
     model = Model(turning, Rules(horizon=300))
     last = None
-    for _, last in model.rounds():
+    for _, tried in model.rounds():
+        last = tried
         if model.course.doing == doing and model.course.done > 1:
             break
         if model.course.doing == doing == "train" and model.course.spent > 60:
