@@ -117,6 +117,31 @@ class Folder:
                 f"{error.strerror or error}; choose another --out"
             ) from None
 
+    def check_data(self, described: Mapping[str, Any]) -> None:
+        """Refuse to go on with other rows.
+
+        Args:
+            described: What was read now, as :meth:`create` was given it.
+
+        Raises:
+            ResumeError: They differ, or the file that tells is damaged.
+        """
+        path = self.path / "split.json"
+        try:
+            before = read_sealed(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            raise ResumeError(
+                f"{path} must be as it was written, and is damaged; restore it from a "
+                "copy",
+                other_name(self.path),
+            ) from None
+        if before.get("fingerprint") != described["fingerprint"]:
+            raise ResumeError(
+                f'the model "{self.path.name}" was begun with other data '
+                f"({before.get('source')}, now {described['source']})",
+                other_name(self.path),
+            )
+
     def widen(self, settings: Mapping[str, Any]) -> None:
         """Record a larger budget."""
         with self._writing():
@@ -156,8 +181,7 @@ class Folder:
         paths = [self.path / name for name in (COURSE, BEFORE)]
         for path in paths:
             try:
-                found = read_sealed(path.read_text("utf-8"))
-                course = Course.from_dict(found.pop("course"))
+                course, found = self._read(path)
             except FileNotFoundError:
                 continue
             except (OSError, ValueError, KeyError, TypeError) as error:
@@ -166,7 +190,6 @@ class Folder:
                     "the round before"
                 )
                 continue
-            self._cut_history(found["history"])
             return course, found, trouble
         if trouble:
             raise ResumeError(
@@ -188,11 +211,14 @@ class Folder:
             size = self._append(lines)
             now, before = self.path / COURSE, self.path / BEFORE
             kept = course.checkpoints
-            if now.exists():
-                with suppress(ValueError, KeyError, TypeError):
-                    old = read_sealed(now.read_text("utf-8"))["course"]
-                    kept |= Course.from_dict(old).checkpoints
-                write_bytes(before, now.read_bytes())
+            for path in (now, before):
+                try:
+                    kept |= self._read(path)[0].checkpoints
+                except (FileNotFoundError, ValueError, KeyError, TypeError):
+                    continue  # what is damaged must not replace what is not
+                if path == now:
+                    write_bytes(before, now.read_bytes())
+                break
             write_sealed(now, {**beside, "history": size, "course": course.as_dict()})
             self._sweep(kept)
 
@@ -239,6 +265,17 @@ class Folder:
             elif path.stem not in kept:
                 path.unlink(missing_ok=True)
 
+    @staticmethod
+    def _read(path: Path) -> tuple[Course, Stand]:
+        """A course and what is beside it.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: It is damaged; KeyError or TypeError, another program's.
+        """
+        found = read_sealed(path.read_text("utf-8"))
+        return Course.from_dict(found.pop("course")), found
+
     def _append(self, lines: Sequence[Any]) -> int:
         with (self.path / HISTORY).open("ab") as file:
             for line in lines:
@@ -247,8 +284,14 @@ class Folder:
             os.fsync(file.fileno())
             return file.tell()
 
-    def _cut_history(self, size: int) -> None:
-        """What was written of a round that never ended is not history."""
+    def cut_history(self, size: int) -> None:
+        """What was written of a round that never ended is not history.
+
+        Only who trains this model may say so: another may be writing a round's end.
+
+        Args:
+            size: Bytes that are.
+        """
         with suppress(FileNotFoundError), (self.path / HISTORY).open("r+b") as file:
             if file.seek(0, os.SEEK_END) > size:
                 file.truncate(size)

@@ -73,6 +73,7 @@ class Job:
         )
         if folder.exists:
             options.check_same(folder.settings())
+            folder.check_data(self.table.describe())
         else:
             Store.check_place(folder.path)
             folder.create(settings, self.table.describe())

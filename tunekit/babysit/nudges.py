@@ -31,6 +31,8 @@ _FACTOR = 2.0
 _DECADE = 10.0
 _SHARE = 0.2
 """A step on a plain scale, as a share of its range."""
+_MOST_STEPS = 300.0
+"""Beyond the end of any scale, and yet a factor that a float can hold."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Knob:
 
     def at(self, value: float, steps: float) -> float:
         """The value so many steps up or down; for a gap to one, up is away from one."""
+        steps = max(-_MOST_STEPS, min(_MOST_STEPS, steps))
         if isinstance(self.scale, OneMinusLogUniform):
             found = 1.0 - (1.0 - value) * self.step**steps
         elif self.scale.log:

@@ -156,6 +156,11 @@ def _begun(recipe: Recipe, space: Mapping[str, Any]) -> tuple[Recipe, dict[str, 
             f'space "{listed[0]}": one model has one value; give that, or for what can '
             f"change a range low..high, got {space[listed[0]]}"
         )
+    if wanted.fixed.get("schedule", "constant") != "constant":
+        raise SpaceError(
+            'space "schedule": whoever watches a model changes its rate, got '
+            f"{space['schedule']}; leave it out"
+        )
     recipe = recipe.with_params({**wanted.fixed, "schedule": "constant"})
     knobs = recipe_knobs(recipe)
     for name in space:

@@ -100,7 +100,7 @@ def replay_command(
         name: The new model's.
 
     Raises:
-        ConfigError: The place is taken.
+        ConfigError: The place is taken, or the model is no table's.
     """
     from tunekit.babysit.job import judged, run_of
     from tunekit.config import Config
@@ -109,6 +109,11 @@ def replay_command(
     from tunekit.workers.setup import Setup
 
     schedule, settings = schedule_in(folder), Folder(folder).settings()
+    if "recipe" not in settings:
+        raise ConfigError(
+            f"{folder} must be a table's model, got a module's; from Python, "
+            "babysit(...).replay(seed) trains its schedule again"
+        )
     recipe = Recipe(**settings["recipe"])
     shared = {field.name for field in dataclasses.fields(Config)}
     config = Config.from_mapping({k: v for k, v in settings.items() if k in shared})

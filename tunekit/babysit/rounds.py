@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from tunekit.babysit.course import START, Outcome, Round
 from tunekit.babysit.nudges import Settings
-from tunekit.errors import TunekitError
+from tunekit.errors import ConfigError, StoppedError, TunekitError
 from tunekit.trial import Engine, Fitted, Heard, Metrics, Run, State, Verdict
 
 __all__ = ["Keep", "Trained", "train_round"]
@@ -76,7 +76,11 @@ def train_round(
         state = state or keep.load(_half(tried, i), whose)
         if state is None and source != START:
             state = keep.load(source)
-            assert state is not None, source
+            if state is None:
+                raise StoppedError(
+                    f"checkpoint {source} must be as it was written, and is gone or "
+                    "damaged; run the same command again: it goes on from another"
+                )
             state = _begun(state)
         runs.append(
             Run(
@@ -164,7 +168,13 @@ class _Epochs:
         (self.ends if done else self.half)[branch] = state
 
     def end(self, run: Run, fitted: Fitted) -> None:
-        """It diverged: nothing else ends a run before its epochs are over."""
+        """It diverged: nothing else may end a run before its epochs are over."""
+        if not fitted.diverged:
+            raise ConfigError(
+                "training must go on until a round is over, and something ended it "
+                f"after {len(fitted.curve)} epochs, such as EarlyStopping or max_time; "
+                "leave that out"
+            )
 
     def fail(self, run: Run, error: Exception) -> None:
         if isinstance(error, TunekitError | MemoryError):

@@ -15,6 +15,7 @@ from typing import Any
 
 from tunekit.babysit.course import START, Round
 from tunekit.babysit.nudges import Settings
+from tunekit.errors import ResumeError
 
 __all__ = ["Stretch", "as_rounds", "schedule_of"]
 
@@ -46,7 +47,7 @@ def schedule_of(history: Sequence[Mapping[str, Any]], to: str) -> list[Stretch]:
         to: The checkpoint's name; the way to the start is empty.
 
     Raises:
-        ValueError: The history does not hold it.
+        ResumeError: The history does not hold it.
 
     Example:
         >>> line = {"round": 1, "branches": [
@@ -65,7 +66,10 @@ def schedule_of(history: Sequence[Mapping[str, Any]], to: str) -> list[Stretch]:
     found: list[Stretch] = []
     while to != START:
         if to not in made:
-            raise ValueError(f"the history must hold checkpoint {to}, and does not")
+            raise ResumeError(
+                f"history.jsonl must tell how checkpoint {to} came to be, and does "
+                "not; restore it from a copy"
+            )
         number, branch = made[to]
         found.append(Stretch(len(branch["val"]), dict(branch["settings"]), number))
         to = branch["from"]

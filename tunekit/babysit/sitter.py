@@ -19,6 +19,7 @@ from tunekit.babysit.decide import after, next_round, reopened, steered, without
 from tunekit.babysit.folder import Folder, Nowhere
 from tunekit.babysit.nudges import Knob, Settings
 from tunekit.babysit.rounds import train_round
+from tunekit.babysit.schedule import schedule_of
 from tunekit.babysit.steer import FILE, Edit, content, edit_of, parsed, template
 from tunekit.errors import ConfigError
 from tunekit.interrupt import shield
@@ -87,7 +88,8 @@ class Sitter:
         self._knobs, self._rules, self._seed = knobs, rules, seed
         self._maximize, self._until, self._tell = maximize, until, tell
         self._on_epoch, self._began = on_epoch, time.monotonic()
-        self.course, self.trouble = Course(start, held=list(held or ())), ""
+        self._held = list(held or ())
+        self.course, self.trouble = Course(start, held=self._held), ""
         self._said: dict[str, Any] = {}
         self._text = ""
         self._before, self._trained = 0.0, 0
@@ -180,11 +182,13 @@ class Sitter:
         except ConfigError as error:
             self._write(self.course, {"refused": str(error), **self._when()})
             return
-        edit = edit_of(said, self._said)
+        edit, told = edit_of(said, self._said), {}
+        course = steered(self.course, edit, self._rules, self._knobs)
+        if self._said.get("stop") and not said.get("stop"):
+            course, told = reopened(course), {"stop": False}
         self._said = said
-        if edit:
-            course = steered(self.course, edit, self._rules)
-            self._write(course, {"edit": _edit(edit), **self._when()})
+        if edit or told:
+            self._write(course, {"edit": {**_edit(edit), **told}, **self._when()})
 
     def _when(self) -> dict[str, Any]:
         return {"spent": self.course.spent, "after_round": self.course.rounds}
@@ -195,6 +199,7 @@ class Sitter:
             "said": self._said,
             "text": self._text,
             "seconds": round(self.seconds, 3),
+            "held": self._held,
         }
         with shield():
             self._keep.commit(course, beside, [line])
@@ -207,6 +212,9 @@ class Sitter:
         if found is None:
             return
         course, beside, self.trouble = found
+        folder.cut_history(beside["history"])
+        # Where that cannot be told, a report could not be written in the end.
+        schedule_of(folder.history(), course.best_at)
         self._said, self._text = beside["said"], beside["text"]
         self._before = beside["seconds"]
         lost = folder.lost(course.checkpoints)
@@ -216,11 +224,21 @@ class Sitter:
                 f"{len(lost)} checkpoints are gone or damaged: goes on from epoch "
                 f"{course.here.epoch} of the line"
             )
+        if beside.get("held", self._held) != self._held:
+            edit = Edit(held=self._held)
+            course = steered(course, edit, self._rules, self._knobs)
+        self.course = self._with_more(course)
+
+    def _with_more(self, course: Course) -> Course:
+        """With a larger budget than it had, a model that was ending goes on."""
         horizon = self._rules.horizon
-        over = course.doing == "over" and not self._said.get("stop")
-        if over and (horizon is None or horizon > course.spent):
-            course = reopened(course)
-        self.course = course
+        left = math.inf if horizon is None else horizon - course.spent
+        planned = 0
+        if course.doing == "cool":
+            planned = course.length - course.done
+        elif course.doing != "over" or self._said.get("stop"):
+            return course
+        return reopened(course) if left > planned else course
 
     def _rules_now(self) -> Rules:
         """The rules; near the end of a time limit, with the epochs that still fit."""
@@ -232,7 +250,10 @@ class Sitter:
             return self._rules
         a_second = self._trained / max(1e-9, now - self._began)
         epochs = max(1, int(_COOL_SAFELY * left * a_second))
-        return replace(self._rules, horizon=self.course.spent + epochs, cool=1.0)
+        horizon = self.course.spent + epochs
+        if self._rules.horizon is not None:
+            horizon = min(horizon, self._rules.horizon)
+        return replace(self._rules, horizon=horizon, cool=1.0)
 
     def _is_late(self) -> bool:
         return self._until is not None and time.monotonic() >= self._until
