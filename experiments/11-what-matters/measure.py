@@ -12,7 +12,7 @@ from typing import Any
 import lab
 import optuna
 import rows
-from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
+from importances import importances
 
 from tunekit import Config
 from tunekit.draws import UniformSampler
@@ -28,8 +28,6 @@ __all__ = ["PARTS"]
 NOTHING = "nothing"
 """A hyperparameter that is drawn as the others are, and that nothing depends on: what
 importance it is given is an error that the others have, too."""
-_BEST_SHARE = 0.1
-"""PED-ANOVA asks what sets so many of the configurations apart."""
 
 Report = dict[str, Any]
 
@@ -73,12 +71,10 @@ def _measured(config: Config, name: str) -> Report:
         "classes": len(table.classes),
         "best": _short(losses[0]),
         "median": _short(losses[len(losses) // 2]),
-        "fanova": _importances(
-            study, space, FanovaImportanceEvaluator(seed=config.seed)
-        ),
-        "pedanova": _importances(
-            study, space, PedAnovaImportanceEvaluator(target_quantile=_BEST_SHARE)
-        ),
+        **{
+            kind: _short_by_name(of, space)
+            for kind, of in importances(study, config.seed).items()
+        },
     }
 
 
@@ -111,9 +107,8 @@ def _loss(fitted: Fitted, guess: float) -> float:
     return min(guess, fitted.best.val_loss) if fitted.best_epoch else guess
 
 
-def _importances(study: optuna.Study, space: Space, evaluator: Any) -> dict[str, float]:
-    """Shares that sum to one, by the names that people read."""
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+def _short_by_name(found: Mapping[str, float], space: Space) -> dict[str, float]:
+    """By the names that people read, in the order of the space."""
     stored = {name: scale.stored_name(name) for name, scale in space.scales.items()}
     stored[NOTHING] = NOTHING
     return {name: _short(found[kept]) for name, kept in stored.items()}

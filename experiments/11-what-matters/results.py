@@ -174,7 +174,10 @@ def _of_hyperparameters(optimizer: str) -> Any:
         for name in [*by_importance(report, optimizer), NOTHING]:
             found = samples(report, optimizer, name)
             beyond = [a - b for a, b in zip(found, nothing, strict=True)]
-            ped = _mean(samples(report, optimizer, name, "pedanova"))
+            ped, plain = (
+                _mean(samples(report, optimizer, name, kind))
+                for kind in ("pedanova", "plain")
+            )
             first = _firsts(report, optimizer, "fanova").count(name)
             lines.append(
                 (
@@ -184,11 +187,13 @@ def _of_hyperparameters(optimizer: str) -> Any:
                     "–" if name == NOTHING else _with_interval(beyond),
                     f"{first}",
                     f"{ped:.3f}",
+                    f"{plain:.3f}",
                 )
             )
         head = (
             *("hyperparameter", "tuned by the notes", "importance (95 % interval)"),
-            *("beyond that of nothing", "tables where first", "by PED-ANOVA"),
+            *("beyond that of nothing", "tables where first", "PED-ANOVA"),
+            "fANOVA of plain values",
         )
         return table(head, lines, left=2)
 
