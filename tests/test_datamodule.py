@@ -3,8 +3,6 @@
 import importlib
 import logging
 import pickle
-import subprocess
-import sys
 import textwrap
 import warnings
 
@@ -12,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from forked import python
 
 import tunekit
 from tunekit.data import load
@@ -281,16 +280,12 @@ def test_a_command_line_links_the_tables_sizes(people, tmp_path):
     pytest.importorskip("jsonargparse")
     (tmp_path / "program.py").write_text(textwrap.dedent(PROGRAM))
     off = ("logger", "enable_checkpointing", "enable_progress_bar")
-    done = subprocess.run(
-        [
-            *(sys.executable, "program.py", "fit", "--model.width=8"),
-            *(f"--data.data={people}", "--data.target=1", "--data.drop=['no']"),
-            *("--trainer.max_epochs=1", *(f"--trainer.{name}=false" for name in off)),
-        ],
+    done = python(
+        *("program.py", "fit", "--model.width=8"),
+        *(f"--data.data={people}", "--data.target=1", "--data.drop=['no']"),
+        *("--trainer.max_epochs=1", *(f"--trainer.{name}=false" for name in off)),
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=240,
+        warn="default",
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-2:] == ["1 8 6", "1 ['no']"]

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from forked import python
 
 EXAMPLES = Path(__file__).parents[1] / "experiments" / "examples"
 NAMES = sorted(p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".ipynb"))
@@ -64,15 +64,9 @@ LEAVES = {
 
 def test_an_example_prints_its_result_and_leaves_nothing_else(tmp_path: Path) -> None:
     """All in one test: several processes that test would each run all of them."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUN, *(EXAMPLES / n for n in NAMES)],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    paths = (str(EXAMPLES / name) for name in NAMES)
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = python("-c", RUN, *paths, cwd=tmp_path, env=env, timeout=600)
     assert done.returncode == 0, done.stderr
     told = json.loads((tmp_path / "told.json").read_text("utf-8"))
     assert [*told] == NAMES

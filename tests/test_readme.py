@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import python
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"<!-- test -->\n```python\n(.*?)```", README, re.DOTALL)
@@ -19,14 +20,7 @@ def test_readme_has_blocks() -> None:
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_block_runs(tmp_path: Path, number: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", BLOCKS[number]],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    done = python("-c", BLOCKS[number], cwd=tmp_path, warn="default", timeout=600)
     assert done.returncode == 0, done.stderr
 
 

@@ -31,6 +31,7 @@ __all__ = ["Link", "fit_in_processes", "strategy_of"]
 
 _POLL_SECONDS = 0.05
 _PATIENCE_SECONDS = 30.0
+_BEGIN_SECONDS = 1.0
 _SPAWNED = {
     "auto": "ddp_spawn",
     "ddp": "ddp_spawn",
@@ -100,17 +101,20 @@ def fit_in_processes(
     """
     errors: list[BaseException] = []
 
+    begun = threading.Event()
+
     def run() -> None:
+        begun.set()
         try:
             fit()
         except BaseException as error:
             errors.append(error)
 
     thread = threading.Thread(target=run, name="fit", daemon=True)
-    thread.start()
     outcome: Any = None
     refused = ""
     try:
+        thread.start()
         while thread.is_alive() or line.poll():
             if not line.poll(_POLL_SECONDS):
                 continue
@@ -124,6 +128,9 @@ def fit_in_processes(
     except EOFError:
         pass  # rank zero is gone: the thread knows why
     except BaseException:
+        with suppress(BaseException):
+            # Who was stopped while it began sees it alive only when it has begun.
+            begun.wait(_BEGIN_SECONDS)
         _end(trainer, thread)
         raise
     thread.join(_PATIENCE_SECONDS)

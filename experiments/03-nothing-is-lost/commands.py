@@ -5,6 +5,7 @@ What a study has come to is read by Optuna's own reader and from ``report.json``
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -22,18 +23,24 @@ from typing import Any
 import optuna
 
 # Everything that a command would import while it runs, so that forks find it there.
+import optuna.importance
 import pandas  # noqa: F401
 import pytorch_lightning  # noqa: F401
 import safetensors.torch  # noqa: F401
+import sklearn.ensemble
 import sklearn.linear_model  # noqa: F401
-import tensorboard.plugins.hparams.api_pb2  # noqa: F401
+import tensorboard.plugins.hparams.api_pb2
+import tensorboard.summary  # noqa: F401
+import tomli_w  # noqa: F401
 import torch
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+import tunekit.closing
+import tunekit.plan
 import tunekit.screen
 import tunekit.study.command
-import tunekit.vectorized
+import tunekit.vectorized.shard
 import tunekit.winner
 import tunekit.workers
 from tunekit.predict.__main__ import main as predict_main
@@ -124,6 +131,7 @@ def forked(
         before: Called in the fork first.
     """
     sys.stdout.flush()
+    gc.freeze()  # a collection in the fork leaves alone, thus shared, what is there
     told, child_told = os.pipe()
     began = time.monotonic()
     pid = os.fork()

@@ -1,17 +1,17 @@
 """A sample of the faults that ``experiments/03-nothing-is-lost`` tries in full.
 
-In a process of its own: it forks, for which it must have no threads.
+In a process of its own without threads: it forks.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import python
 
 RUN = Path(__file__).parents[2] / "experiments" / "03-nothing-is-lost" / "run.py"
 
@@ -23,13 +23,8 @@ pytestmark = [
 
 def measured(part: str, out: Path) -> dict[str, Any]:
     """What a part came to; all that it says, where anything failed."""
-    done = subprocess.run(
-        [sys.executable, str(RUN), "--quick", "--part", part, "--out", str(out)],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
+    words = ("--quick", "--part", part, "--out", str(out))
+    done = python(str(RUN), *words, cwd=out, warn="default", timeout=400)
     report = out / "report.json"
     found = json.loads(report.read_text("utf-8"))[part] if report.exists() else {}
     assert done.returncode == 0, (found.get("faults"), done.stdout, done.stderr)

@@ -28,6 +28,8 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="gloo between processes"),
 ]
 TWO = {"accelerator": "cpu", "devices": 2}
+FORKED = {**TWO, "strategy": "ddp_fork"}
+"""Where it does not matter how processes begin: to begin anew takes seconds each."""
 
 
 def make(n: int, net: Any = SpreadNet) -> Any:
@@ -61,8 +63,7 @@ def test_a_search_with_pruning_comes_to_the_same_trials() -> None:
             **options,
         )
 
-    # Forked: to begin anew each time takes seconds.
-    one, two = search(1), search(2, trainer={**TWO, "strategy": "ddp_fork"})
+    one, two = search(1), search(2, trainer=FORKED)
     assert list(one.trials["state"]) == list(two.trials["state"])
     assert (one.trials["state"] == "pruned").any()
     for mine, other in zip(one.study.trials, two.study.trials, strict=True):
@@ -82,7 +83,7 @@ def test_an_interruption_ends_all_processes() -> None:
     def stop(*_: Any) -> Any:
         raise Interrupted(2)
 
-    engine = ModuleEngine(make(2), trainer=TWO)
+    engine = ModuleEngine(make(2), trainer=FORKED)
     began = time.monotonic()
     with pytest.raises(Interrupted):
         train(engine, hear=stop)
@@ -92,7 +93,7 @@ def test_an_interruption_ends_all_processes() -> None:
 
 def test_a_monitor_that_no_process_logs_is_one_line() -> None:
     with pytest.raises(ConfigError, match=r'monitor "acc" must be logged'):
-        train(ModuleEngine(make(2), monitor="acc", trainer=TWO))
+        train(ModuleEngine(make(2), monitor="acc", trainer=FORKED))
 
 
 def test_what_takes_too_long_leaves_no_process() -> None:
@@ -102,6 +103,23 @@ def test_what_takes_too_long_leaves_no_process() -> None:
             train(ModuleEngine(make(2), trainer=TWO), seconds=seconds)
         assert multiprocessing.active_children() == []
         assert [t.name for t in threading.enumerate() if t.name == "fit"] == []
+
+
+def test_stopped_at_the_moment_it_begins_it_leaves_no_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def stopped(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "fit":
+            raise Interrupted(2)
+
+    monkeypatch.setattr(threading.Thread, "start", stopped)
+    with pytest.raises(Interrupted):
+        train(ModuleEngine(make(2), trainer=FORKED))
+    assert multiprocessing.active_children() == []
+    assert [t.name for t in threading.enumerate() if t.name == "fit"] == []
 
 
 def test_a_strategy_that_would_run_the_script_again_is_spawned() -> None:

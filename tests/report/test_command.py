@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import python
 
 from tunekit.errors import ConfigError, DataError
 from tunekit.report import build
@@ -19,14 +20,7 @@ from .conftest import falling, make_study
 
 def test_the_command_makes_both_files_again(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "toy", falling(2))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tunekit.report", str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        cwd=Path(__file__).parents[2],
-    )
+    done = python("-m", "tunekit.report", str(folder), cwd=Path(__file__).parents[2])
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 trials" in done.stdout
     assert (folder / "report.json").exists()

@@ -179,13 +179,21 @@ def by_script(tmp_path: Path, code: str) -> list[str]:
     return sorted(lines)
 
 
-def test_a_script_run_once_per_process_is_refused_where_trials_differ(
+def test_a_script_run_once_per_process_is_refused_only_where_trials_differ(
     tmp_path: Path,
 ) -> None:
-    """Another configuration each; the same one, but as two trials of one study."""
-    refused = by_script(
+    """They agree where the sampler is seeded.
+
+    They differ where each has another configuration; or the same one, but as two trials
+    of one study.
+    """
+    lines = by_script(
         tmp_path,
         f"""
+        sampler = optuna.samplers.RandomSampler(seed=1)
+        study = optuna.create_study(sampler=sampler, pruner=pruner)
+        study.optimize(objective, n_trials=3)
+        say([(t.state.name, t.intermediate_values) for t in study.trials])
         for storage, seed in ((None, None), ("sqlite:///{tmp_path}/study.db", 1)):
             while True:
                 try:
@@ -204,24 +212,9 @@ def test_a_script_run_once_per_process_is_refused_where_trials_differ(
                 say(error)
         """,
     )
-    assert [line[0] for line in refused] == ["0", "0", "1", "1"]
-    (line,) = {line[2:] for line in refused}
-    assert line.startswith("all processes must train one trial, got several")
-
-
-def test_a_script_run_once_per_process_agrees_where_the_sampler_is_seeded(
-    tmp_path: Path,
-) -> None:
-    stories = by_script(
-        tmp_path,
-        """
-        sampler = optuna.samplers.RandomSampler(seed=1)
-        study = optuna.create_study(sampler=sampler, pruner=pruner)
-        study.optimize(objective, n_trials=3)
-        say([(t.state.name, t.intermediate_values) for t in study.trials])
-        """,
-    )
-    assert [line[0] for line in stories] == ["0", "1"]
-    (story,) = {line[2:] for line in stories}
+    assert [line[0] for line in lines] == ["0", "0", "0", "1", "1", "1"]
+    story, refused = sorted({line[2:] for line in lines})
     assert "PRUNED" in story
     assert "COMPLETE" in story
+    assert refused.startswith("all processes must train one trial, got several")
+    assert sum(line[2:] == refused for line in lines) == 4

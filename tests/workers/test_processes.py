@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked import python
 from made_up import reopen
 from optuna.trial import FrozenTrial, TrialState
 
@@ -152,13 +153,7 @@ def alive(pid: int) -> bool:
 def test_a_worker_says_in_one_line_what_is_wrong(
     tmp_path: Path, arguments: list[str], words: str
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tunekit.workers", *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-m", "tunekit.workers", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert words in done.stderr
     assert done.stderr.count("\n") == 1

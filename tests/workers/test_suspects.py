@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
+from forked import python
 from optuna.trial import FrozenTrial, TrialState
 
 import tunekit
@@ -43,8 +42,7 @@ tunekit.tune(
 
 def run(folder: Path, poison: int, at: int, in_flight: int, kills: int = 0) -> int:
     words = [str(folder), *map(str, (poison, at, in_flight, kills))]
-    code = textwrap.dedent(CODE)
-    return subprocess.run([sys.executable, "-c", code, *words], check=False).returncode
+    return python("-c", CODE, *words, cwd=folder.parent).returncode
 
 
 def trials(folder: Path) -> list[FrozenTrial]:
