@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tunekit.babysit.folder import Folder
 
 SMALL = ["--set", "width=8", "--set", "batch_size=32"]
 Call = Callable[..., int]
+Undisturbed = Callable[..., Path]
 
 
 def csv(path: Path, n: int = 120, seed: int = 0) -> Path:
@@ -35,13 +36,12 @@ def table_csv(tmp_path: Path) -> Path:
     return csv(tmp_path / "rows.csv")
 
 
-@pytest.fixture
-def call(table_csv: Path, tmp_path: Path) -> Call:
-    """``python -m tunekit.babysit`` in this process; its exit code."""
+def calling(rows: Path, runs: Path) -> Call:
+    """``python -m tunekit.babysit`` in this process; it gives its exit code."""
 
     def command(*more: str, name: str = "model") -> int:
-        place = ["--out", str(tmp_path / "runs"), "--name", name]
-        data = ["--data", str(table_csv), "--target", "kind"]
+        place = ["--out", str(runs), "--name", name]
+        data = ["--data", str(rows), "--target", "kind"]
         return main([*data, *place, *SMALL, *more])
 
     return command
@@ -50,6 +50,28 @@ def call(table_csv: Path, tmp_path: Path) -> Call:
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def call(table_csv: Path, runs: Path) -> Call:
+    return calling(table_csv, runs)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The folder of a model to which nothing happened, trained by some calls."""
+    made: dict[tuple[tuple[str, ...], ...], Path] = {}
+
+    def folder(*calls: Sequence[str]) -> Path:
+        key = tuple(map(tuple, calls))
+        if key not in made:
+            place = tmp_path_factory.mktemp("undisturbed")
+            for more in calls:
+                assert calling(csv(place / "rows.csv"), place / "runs")(*more) == 0
+            made[key] = place / "runs" / "model"
+        return made[key]
+
+    return folder
 
 
 def history(folder: Path) -> list[dict[str, Any]]:

@@ -258,11 +258,12 @@ class Folder:
 
     def _sweep(self, kept: set[str]) -> None:
         """Delete checkpoints that nobody will go on from, and broken writes."""
-        for path in (self.path / "checkpoints").iterdir():
-            if path.name.startswith(UNFINISHED):
+        for folder in (self.path, self.path / "checkpoints"):
+            for path in folder.glob(f"{UNFINISHED}*"):
                 if is_gone(path.name.removeprefix(UNFINISHED)):
                     path.unlink(missing_ok=True)
-            elif path.stem not in kept:
+        for path in (self.path / "checkpoints").glob("*.safetensors"):
+            if path.stem not in kept:
                 path.unlink(missing_ok=True)
 
     @staticmethod

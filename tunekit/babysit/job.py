@@ -57,7 +57,7 @@ class Job:
         self.folder = Folder(options.folder)
         timeout = options.config.timeout
         self._until = None if timeout is None else began + timeout - _KEPT_BACK
-        self._saved = -1e9
+        self._saved, self._trouble = -1e9, ""
         self._watching = Watching(console, options.config.budget_epochs)
 
     def run(self) -> dict[str, Any]:
@@ -115,6 +115,9 @@ class Job:
 
     def _hear(self, told: Told) -> None:
         self._curves.tell(told.line)
+        if self._curves.trouble not in ("", self._trouble):
+            self._trouble = self._curves.trouble
+            self._watching.say(self._trouble)
         self._watching(told)
         improved = told.line.get("best") == told.course.best and told.course.since == 0
         if improved and time.monotonic() - self._saved > _MODEL_SECONDS:

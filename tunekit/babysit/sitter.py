@@ -210,6 +210,7 @@ class Sitter:
         """Go on where an earlier process stopped."""
         found = folder.stand()
         if found is None:
+            folder.cut_history(0)
             return
         course, beside, self.trouble = found
         folder.cut_history(beside["history"])
