@@ -66,9 +66,9 @@ def replayed(
     """
     keep, curve, name = Nowhere(), [], ""
     for each in as_rounds(schedule):
-        (outcome,) = train_round(
-            engine, each, run_of, keep, seed=seed, maximize=maximize
-        )
+        found = train_round(engine, each, run_of, keep, seed=seed, maximize=maximize)
+        assert found is not None  # there is no limit of time
+        (outcome,) = found
         curve += outcome.val
         if outcome.checkpoint is None:
             raise StoppedError(

@@ -20,7 +20,7 @@ from tunekit.babysit.nudges import Settings
 from tunekit.errors import ConfigError, StoppedError, TunekitError
 from tunekit.trial import Engine, Fitted, Heard, Metrics, Run, State, Verdict
 
-__all__ = ["Keep", "Trained", "train_round"]
+__all__ = ["Keep", "train_round"]
 
 _NEVER = 10**9
 _KEEP_SECONDS = 60.0
@@ -36,13 +36,6 @@ class Keep(Protocol):
         """Keep one, whole or not at all."""
 
 
-class Trained(Protocol):
-    """Hears of every epoch of a round."""
-
-    def __call__(self, branch: int, epoch: int, metrics: Metrics) -> None:
-        """An epoch (from 1) of a branch (from 0) is over."""
-
-
 def train_round(
     engine: Engine,
     tried: Round,
@@ -51,8 +44,8 @@ def train_round(
     *,
     seed: int,
     maximize: bool = False,
-    on_epoch: Trained | None = None,
-) -> list[Outcome]:
+    until: float = math.inf,
+) -> list[Outcome] | None:
     """Train every branch of a round and keep where each ends.
 
     Args:
@@ -63,7 +56,10 @@ def train_round(
         keep: Where checkpoints are.
         seed: The seed of the model.
         maximize: Whether higher values are better; outcomes are negative then.
-        on_epoch: Hears of every epoch.
+        until: When to have stopped (``time.monotonic()``), with what is half done kept.
+
+    Returns:
+        What became of each branch; None where the time was up before its end.
 
     Raises:
         Exception: Whatever the training of a branch raised.
@@ -92,11 +88,13 @@ def train_round(
                 state=state,
             )
         )
-    feed = _Epochs(runs, tried.epochs, on_epoch)
+    feed = _Epochs(runs, tried.epochs, until)
     while feed.waiting:
         engine.train_all(feed, len(runs))
         for i, state in feed.half.items():
             keep.save(_half(tried, i), state, _whose(tried, i))
+        if feed.half and time.monotonic() >= until:
+            return None
         feed.again()
     for i, state in feed.ends.items():
         keep.save(tried.checkpoint(i), state, _whose(tried, i))
@@ -122,17 +120,15 @@ class _Epochs:
         curves: The metrics of every epoch of the round.
     """
 
-    def __init__(
-        self, runs: Sequence[Run], epochs: int, on_epoch: Trained | None
-    ) -> None:
+    def __init__(self, runs: Sequence[Run], epochs: int, until: float) -> None:
         self.waiting = list(runs)
         self.half: dict[int, State] = {}
         self.ends: dict[int, State] = {}
         self.curves: dict[int, list[Metrics]] = {
             i: [*run.state.curve] if run.state else [] for i, run in enumerate(runs)
         }
-        self._runs, self._epochs, self._hear = list(runs), epochs, on_epoch
-        self._began = time.monotonic()
+        self._runs, self._epochs = list(runs), epochs
+        self._began, self._until = time.monotonic(), until
         for i, run in enumerate(runs):
             if run.state is not None and len(run.state.curve) >= epochs:
                 self.ends[i] = run.state
@@ -150,13 +146,12 @@ class _Epochs:
         return self.waiting.pop(0) if self.waiting else None
 
     def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
-        late = time.monotonic() - self._began > _KEEP_SECONDS
+        now = time.monotonic()
+        late = now - self._began > _KEEP_SECONDS or now >= self._until
         verdicts = []
         for each in heard:
             branch = _branch(each.run)
             self.curves[branch].append(each.metrics)
-            if self._hear is not None:
-                self._hear(branch, each.epoch, each.metrics)
             done = len(self.curves[branch]) >= self._epochs
             verdicts.append(Verdict.PAUSE if done or late else Verdict.GO_ON)
         return verdicts

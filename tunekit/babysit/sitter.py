@@ -23,7 +23,7 @@ from tunekit.babysit.schedule import schedule_of
 from tunekit.babysit.steer import FILE, Edit, content, edit_of, parsed, template
 from tunekit.errors import ConfigError
 from tunekit.interrupt import shield
-from tunekit.trial import Engine, Metrics
+from tunekit.trial import Engine
 
 __all__ = ["Sitter", "Told"]
 
@@ -61,7 +61,6 @@ class Sitter:
         maximize: Whether higher values are better.
         until: When to have ended (``time.monotonic()``); None for no limit.
         tell: Hears of every round and edit.
-        on_epoch: Hears of every epoch.
 
     Attributes:
         course: Where the model stands.
@@ -82,12 +81,11 @@ class Sitter:
         maximize: bool = False,
         until: float | None = None,
         tell: Callable[[Told], None] = lambda told: None,
-        on_epoch: Callable[[Round, int, int, Metrics], None] | None = None,
     ) -> None:
         self._engine, self._run_of, self._keep = engine, run_of, keep
         self._knobs, self._rules, self._seed = knobs, rules, seed
         self._maximize, self._until, self._tell = maximize, until, tell
-        self._on_epoch, self._began = on_epoch, time.monotonic()
+        self._began = time.monotonic()
         self._held = list(held or ())
         self.course, self.trouble = Course(start, held=self._held), ""
         self._said: dict[str, Any] = {}
@@ -111,17 +109,11 @@ class Sitter:
             self._heed()
             rules = self._rules_now()
             tried = next_round(self.course, rules, self._knobs, self._seed)
-            if tried is None or self._is_late():
+            if tried is None or self._is_late() or not self._round(tried, rules):
                 return self.course
-            self._round(tried, rules)
 
-    def _round(self, tried: Round, rules: Rules) -> None:
-        hear = None
-        if (on_epoch := self._on_epoch) is not None:
-
-            def hear(branch: int, epoch: int, metrics: Metrics) -> None:
-                on_epoch(tried, branch, epoch, metrics)
-
+    def _round(self, tried: Round, rules: Rules) -> bool:
+        """Train a round; whether there was time for all of it."""
         outcomes = train_round(
             self._engine,
             tried,
@@ -129,11 +121,14 @@ class Sitter:
             self._keep,
             seed=self._seed,
             maximize=self._maximize,
-            on_epoch=hear,
+            until=math.inf if self._until is None else self._until,
         )
+        if outcomes is None:
+            return False
         course, kept = after(self.course, tried, outcomes, rules, self._knobs)
         self._trained += tried.cost
         self._write(course, self._line(tried, outcomes, course, kept))
+        return True
 
     def _line(
         self,
