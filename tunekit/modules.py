@@ -16,7 +16,7 @@ from typing import Any
 
 from torch.utils.data import Dataset, IterableDataset
 
-from tunekit.errors import ConfigError
+from tunekit.errors import ConfigError, one_line
 from tunekit.feed import in_time, one_by_one, train_together
 from tunekit.follow import HELD, begin, follow
 from tunekit.follower import Follower
@@ -144,7 +144,18 @@ class ModuleEngine:
         def fit() -> None:
             # What is set up before the first callback is heard draws from these.
             seed_data(run)
-            trainer.fit(module, **given, ckpt_path=None if state is None else HELD)
+            try:
+                trainer.fit(module, **given, ckpt_path=None if state is None else HELD)
+            except RuntimeError as error:
+                # What torch says of weights that do not fit, a line for each.
+                if not self._renewed or "in loading state_dict" not in str(error):
+                    raise
+                first = one_line(str(error).splitlines()[:2][-1].strip(" \t."))
+                raise ConfigError(
+                    "the modules of make must have the same layers with all "
+                    f"settings, got a {first}; keep what decides over layers out of "
+                    "space"
+                ) from None
 
         try:
             if trainer.world_size > 1:

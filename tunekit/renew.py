@@ -40,14 +40,21 @@ def renew(package: str) -> Any:
                 for group, fresh in zip(optimizer.param_groups, made, strict=True):
                     _renew(group, fresh)
             for config in trainer.lr_scheduler_configs:
-                schedule = config.scheduler
-                if not hasattr(schedule, "base_lrs"):
-                    continue
-                groups = schedule.optimizer.param_groups
-                schedule.base_lrs = [group["initial_lr"] for group in groups]
-                schedule._last_lr = [group["lr"] for group in groups]
+                _renew_schedule(config.scheduler)
 
     return Renew
+
+
+def _renew_schedule(schedule: Any) -> None:
+    """Have a schedule, and those it is made of, begin with what groups begin with."""
+    for part in getattr(schedule, "_schedulers", ()):
+        _renew_schedule(part)
+    if not hasattr(schedule, "optimizer"):
+        return
+    groups = schedule.optimizer.param_groups
+    if hasattr(schedule, "base_lrs"):
+        schedule.base_lrs = [group["initial_lr"] for group in groups]
+    schedule._last_lr = [group["lr"] for group in groups]
 
 
 def _renew(group: dict[str, Any], fresh: dict[str, Any]) -> None:

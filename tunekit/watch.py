@@ -102,13 +102,17 @@ def watch(run: Run, on_epoch: Callable[[int, Metrics], Verdict]) -> Any:
                 **_moments(run.recipe.optimizer, trainer.optimizers[0], module.net),
                 "best": self.best_weights,
             }
+            state = run.state
+            before, known = (state.steps, len(state.curve)) if state else (0, 0)
+            epochs = len(self.curve) - known
             return State(
                 tensors={
                     f"{part}.{name}": value
                     for part, values in parts.items()
                     for name, value in values.items()
                 },
-                steps=len(self.curve) * trainer.num_training_batches,
+                # A state may have taken steps before its curve begins.
+                steps=before + epochs * trainer.num_training_batches,
                 best_epoch=self.best_epoch,
                 curve=list(self.curve),
             )

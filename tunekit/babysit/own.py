@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -299,7 +298,9 @@ def _checked(
         )
     for name, knob in knobs.items():
         value = start[name]
-        if not knob.scale.low <= value <= knob.scale.high or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise SpaceError(f'start "{name}" must be a number, got {value!r}')
+        if not knob.scale.low <= value <= knob.scale.high:
             raise SpaceError(
                 f'start "{name}" must be between {knob.scale.low:g} and '
                 f"{knob.scale.high:g}, got {value:g}"

@@ -102,8 +102,10 @@ def replay_command(
     Raises:
         ConfigError: The place is taken, or the model is no table's.
     """
+    from rich.text import Text
+
     from tunekit.babysit.job import judged, run_of
-    from tunekit.config import Config
+    from tunekit.config import Config, check_name
     from tunekit.predict import save
     from tunekit.states import part_of
     from tunekit.workers.setup import Setup
@@ -118,13 +120,19 @@ def replay_command(
     shared = {field.name for field in dataclasses.fields(Config)}
     config = Config.from_mapping({k: v for k, v in settings.items() if k in shared})
     drawn = Config.from_mapping({"seed": seed}).seed if seed else config.seed
+    if name:
+        check_name(name)
     place = Path(out or folder.parent) / (name or f"{folder.name}-replay-{drawn}")
     if place.exists():
         raise ConfigError(f"{place} must be new, got a folder; choose another --name")
     setup = Setup.of(config)
     table = setup.table
     epochs = sum(each.epochs for each in schedule)
-    console.print(f"{epochs} epochs by the schedule of {folder}, seed {drawn}")
+
+    def say(text: str) -> None:
+        console.print(Text(text), soft_wrap=True)
+
+    say(f"{epochs} epochs by the schedule of {folder}, seed {drawn}")
     with closing(setup.engine()) as engine:
         curve, state = replayed(schedule, engine, run_of(recipe), seed=drawn)
     test = judged(table, recipe, state)
@@ -137,7 +145,7 @@ def replay_command(
         preprocessor=table.preprocessor,
         info={"val_loss": min(curve), "epoch": 1 + curve.index(min(curve))},
     )
-    console.print(
+    say(
         f"lowest validation loss {min(curve):.4f}, test accuracy "
         f"{1 - test['error']:.2%} on {test['rows']:,} rows; model {place / 'model'}"
     )
