@@ -82,7 +82,7 @@ def test_a_range_is_kept_to_and_a_value_begins_within_it(
     call: Call, runs: Path
 ) -> None:
     words = ["--set", "lr=1e-3..2.5e-3", "--set", "dropout=0.5", "--hold", "dropout"]
-    assert call(*words, "--budget-epochs", "90", "--interval", "2") == 0
+    assert call(*words, "--budget-epochs", "50", "--interval", "2") == 0
     branches = [
         b["settings"]
         for r in rounds(runs / "model")
