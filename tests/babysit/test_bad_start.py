@@ -9,6 +9,8 @@ import pytest
 
 from .conftest import Call, came_to
 
+OPTIONS = ["--budget-epochs", "90", "--interval", "3"]
+
 
 @pytest.mark.parametrize(
     "start",
@@ -21,7 +23,7 @@ def test_a_rate_thirty_times_too_high_recovers(
     good = ["lr=0.003"] if len(start) == 1 else ["lr=0.1", *start[1:]]
     for name, begun in (("model", start), ("good", good)):
         words = [word for each in begun for word in ("--set", each)]
-        assert call(*words, "--budget-epochs", "150", name=name) == 0
+        assert call(*words, *OPTIONS, name=name) == 0
     best = came_to(runs / "model")[3]["best"]
     first = float(start[0].partition("=")[2])
     assert math.isfinite(best["value"])

@@ -39,7 +39,7 @@ def edit(rng: np.random.Generator) -> Edit:
 
 
 @pytest.mark.parametrize("loss", [random, wandering, turning, falling])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("horizon", [None, 500])
 def test_every_source_is_kept(loss, seed, horizon):
     """Model.rounds looks every source up in what the course has kept."""
@@ -53,10 +53,10 @@ def test_every_source_is_kept(loss, seed, horizon):
         horizon=horizon,
     )
     model = Model(loss, rules, seed=seed)
-    assert sum(1 for _ in model.rounds(300)) > 20
+    assert sum(1 for _ in model.rounds(200)) > 20
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_person_and_losses_of_files_change_nothing_of_that(seed: int) -> None:
     rng, seen = np.random.default_rng(seed), set()
     model = Model(wandering, Rules(horizon=250), seed=seed)
@@ -88,13 +88,13 @@ def test_a_person_and_losses_of_files_change_nothing_of_that(seed: int) -> None:
 def test_a_long_line_keeps_few_checkpoints_spread_over_it() -> None:
     model = Model(falling, Rules())
     most = {}
-    for before, _ in model.rounds(2500):
+    for before, _ in model.rounds(1200):
         most[before.here.epoch] = len(before.checkpoints)
     last = max(most)
-    assert last > 8_000
+    assert last > 4_000
     assert max(most.values()) <= 8 + math.log2(last / 6)
     ages = [last - point.epoch for point in model.course.line]
-    for wanted in (6 * 2**n for n in range(1, 10)):
+    for wanted in (6 * 2**n for n in range(1, 9)):
         # Whoever goes back so far finds a checkpoint from no more than twice as long.
         assert any(wanted <= age <= 2.5 * wanted + 24 for age in ages), (wanted, ages)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ from typing import Any
 import pytest
 
 from tunekit.babysit import job
+from tunekit.babysit.nudges import recipe_knobs
 from tunekit.babysit.sitter import Sitter, Told
-from tunekit.babysit.steer import FILE, Edit, edit_of
+from tunekit.babysit.steer import FILE, Edit, edit_of, parsed
+from tunekit.errors import ConfigError
+from tunekit.trial import Recipe
 
 from .conftest import Call, Undisturbed, came_to, course, history, rounds
 
 OPTIONS = ["--budget-epochs", "60", "--interval", "3"]
+SHORT = ["--budget-epochs", "24", "--interval", "3"]
 Write = Callable[[int, str | bytes], None]
 
 
@@ -86,19 +91,32 @@ def test_a_value_holds_from_the_next_round_on(
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("lr = 5.0", "lr must be between 1e-07 and 1, got 5"),
         ('lr = "fast"', "lr must be a number, got 'fast'"),
         ("lr = nan", "lr must be a number, got nan"),
         ("lr = true", "lr must be a number, got True"),
-        ("lr = 1" + "0" * 400, "lr must be between 1e-07 and 1"),
+        ("lr = 1" + "0" * 400, "lr must be a number, got 1000"),
         ("dropuot = 0.1", 'did you mean "dropout"?'),
         ("width = 9", 'unknown hyperparameter "width"'),
-        ("lr = ", "must be TOML"),
+        ("lr = [1]", "lr must be a number, got [1]"),
         ('hold = "lr"', "hold must be a list of names"),
         ('hold = ["width"]', 'hold must name hyperparameters, got "width"'),
         ("stop = 1", "stop must be true or false"),
-        (b"\xff\xfe\x00lr", "must be a text"),
         ("lr = 0.01\ndropout = 9.0", "dropout must be between"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)) as caught:
+        parsed(text, recipe_knobs(Recipe()))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("lr = 5.0", "lr must be between 1e-07 and 1, got 5"),
+        ("lr = 0.01\nwidth = 9", 'unknown hyperparameter "width"'),
+        ("lr = ", "must be TOML"),
+        (b"\xff\xfe\x00lr", "must be a text"),
     ],
 )
 def test_what_is_wrong_is_refused_once_and_changes_nothing(
@@ -110,10 +128,10 @@ def test_what_is_wrong_is_refused_once_and_changes_nothing(
     undisturbed: Undisturbed,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    wanted = came_to(undisturbed(OPTIONS))
+    wanted = came_to(undisturbed(SHORT))
     capsys.readouterr()
     edits(4, text)
-    assert call(*OPTIONS) == 0
+    assert call(*SHORT) == 0
     out, err = capsys.readouterr()
     assert err == ""
     (line,) = [line for line in out.splitlines() if line.startswith("refused: ")]
@@ -128,7 +146,7 @@ def test_what_is_wrong_is_refused_once_and_changes_nothing(
     assert [each["refused"] for each in report.pop("edits")] == [True]
     assert report == {n: v for n, v in wanted[3].items() if n != "edits"}
     # Nor is it refused anew by a later call.
-    assert call(*OPTIONS) == 0
+    assert call(*SHORT) == 0
     assert "refused: " not in capsys.readouterr().out
 
 

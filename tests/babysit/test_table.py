@@ -197,10 +197,10 @@ def test_from_python_it_is_the_same_model(
 
 
 def test_without_a_budget_it_ends_at_its_time(call: Call, runs: Path) -> None:
-    assert call("--timeout", "5s") == 0
+    assert call("--timeout", "4s") == 0
     first = rounds(runs / "model")
     assert first[-1]["doing"] == "cool"
-    assert call("--timeout", "5s") == 0
+    assert call("--timeout", "4s") == 0
     assert len(rounds(runs / "model")) > len(first)
 
 

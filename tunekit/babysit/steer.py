@@ -8,7 +8,7 @@ cannot be used changes nothing, and is complained of once.
 
 from __future__ import annotations
 
-import math
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +21,8 @@ from tunekit.errors import ConfigError, did_you_mean, one_line
 __all__ = ["FILE", "Edit", "content", "edit_of", "parsed", "template"]
 
 FILE = "steer.toml"
+_SHOWN = 40
+"""Characters of a value that is none."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,10 @@ def content(path: Path) -> str:
 def _checked(name: str, value: Any, knob: Knob) -> float:
     scale = knob.scale
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value):
-        raise ConfigError(f"{FILE}: {name} must be a number, got {value!r}")
+    # Compared, not converted: a whole number may be too large for a float.
+    if not is_number or not abs(value) <= sys.float_info.max:
+        got = one_line(repr(value)[:_SHOWN])
+        raise ConfigError(f"{FILE}: {name} must be a number, got {got}")
     if not scale.low <= value <= scale.high:
         raise ConfigError(
             f"{FILE}: {name} must be between {scale.low:g} and {scale.high:g}, "
