@@ -87,14 +87,13 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
         return 0
     began = time.monotonic()
     asked = Asked(home, options.quick, options.tables)
-    report: Report = {
-        "made": record.made(_PACKAGES),
-        "resolved": resolved(home),
-    }
+    report = _begun(home, options.part)
     for name, measure in experiment.parts.items():
-        print(f"{home.name}: {name}", flush=True)
-        report[name] = measure(asked)
-    report["seconds"] = round(time.monotonic() - began)
+        if options.part is None or name in options.part:
+            print(f"{home.name}: {name}", flush=True)
+            report[name] = measure(asked)
+    if options.part is None:
+        report["seconds"] = round(time.monotonic() - began)
     claims = results.claims(report)
     report["claims"] = [each.as_dict() for each in claims]
     if options.check:
@@ -106,6 +105,16 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
     held = sum(each.holds for each in claims)
     print(f"{held} of {len(claims)} claims hold; written to {out}")
     return 0
+
+
+def _begun(home: Path, parts: Sequence[str] | None) -> Report:
+    """A new report, or that of before, of which some parts are measured again."""
+    made = record.made(_PACKAGES)
+    if parts is None:
+        return {"made": made, "resolved": resolved(home)}
+    report: Report = json.loads((home / "report.json").read_text("utf-8"))
+    again = {**report.get("again", {}), **dict.fromkeys(parts, made)}
+    return {**report, "again": again, "resolved": resolved(home)}
 
 
 def settings(home: Path) -> dict[str, Any]:
@@ -155,6 +164,12 @@ def _options(
     )
     parser.add_argument(
         "--check", action="store_true", help="compare with the report; write nothing"
+    )
+    parser.add_argument(
+        "--part",
+        action="append",
+        choices=[*experiment.parts],
+        help="measure this again, and keep the rest; all by default",
     )
     parser.add_argument("--quick", action="store_true", help="show that it runs")
     parser.add_argument(

@@ -200,8 +200,8 @@ def killed(asked: lab.Asked) -> Report:
             seconds = time.monotonic() - began
             drawn, done = random.Random(seed), 0
             while done < kills:
-                # Between the first second and the end.
-                if not _run(broken, seed, epochs, drawn.uniform(0.25, 0.7) * seconds):
+                # Early enough that five times do not come to the end.
+                if not _run(broken, seed, epochs, drawn.uniform(0.1, 0.4) * seconds):
                     break
                 done += 1
             _run(broken, seed, epochs)

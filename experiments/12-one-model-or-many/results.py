@@ -67,7 +67,9 @@ def tables(report: Report) -> dict[str, str]:
 
 def shown(report: Report) -> dict[str, Any]:
     """The parts that the answer rests on."""
-    return {"all": report} if "made" in report else {}
+    again = report.get("again", {})
+    later = {f"{name}, again": {"made": made} for name, made in again.items()}
+    return {"all": report, **later} if "made" in report else {}
 
 
 def answer(report: Report) -> str:

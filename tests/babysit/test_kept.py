@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tunekit.babysit.course import START, Course, Rules
-from tunekit.babysit.decide import next_round, reopened, steered, without
+from tunekit.babysit.decide import next_round
 from tunekit.babysit.nudges import Settings
+from tunekit.babysit.outside import reopened, steered, without
 from tunekit.babysit.steer import Edit
 
 from .made_up import KNOBS, Model, falling, random, turning

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from tunekit.babysit.nudges import Settings
 
-__all__ = ["Branch", "Course", "Outcome", "Point", "Round", "Rules"]
+__all__ = ["Branch", "Course", "Outcome", "Point", "Round", "Rules", "to_keep"]
 
 START = ""
 """The checkpoint before the first epoch: the initial weights, which the seed draws."""
@@ -224,6 +224,31 @@ class Course:
             for branch in found.pop("branches")
         ]
         return cls(**found, line=line, branches=branches)
+
+
+def to_keep(course: Course, interval: int) -> list[Point]:
+    """Of the line, what a rescue may go back to: more of what is new, less of the old.
+
+    Checkpoints take room; how far apart they are doubles as their age does. What is
+    kept for long is the first after each multiple of that, so that one which will be
+    wanted later is not let go of before. Rescues go back from the best epoch: the age
+    of what was before that counts from there.
+
+    Args:
+        course: Where the model stands.
+        interval: Epochs between two nudges.
+    """
+    line, best = course.line, course.best_epoch
+    newest = line[-1].epoch
+    wanted = {0, *range(max(0, len(line) - 4), len(line))}
+    for i, point in enumerate(line[1:], start=1):
+        age = (best if point.epoch <= best else newest) - point.epoch
+        intervals = max(1, age // interval)
+        apart = interval * 2 ** (intervals.bit_length() - 1)
+        is_first = point.epoch // apart > line[i - 1].epoch // apart
+        if is_first or point.name in (course.best_at, course.origin):
+            wanted.add(i)
+    return [point for i, point in enumerate(line) if i in wanted]
 
 
 def _plain(value: Any) -> Any:

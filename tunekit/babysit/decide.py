@@ -18,15 +18,23 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
-from tunekit.babysit.course import START, Branch, Course, Outcome, Point, Round, Rules
+from tunekit.babysit.course import (
+    START,
+    Branch,
+    Course,
+    Outcome,
+    Point,
+    Round,
+    Rules,
+    to_keep,
+)
 from tunekit.babysit.nudges import Knob, Settings, menu, moved, rescues
-from tunekit.babysit.steer import Edit
 from tunekit.seeds import numpy_generator
 
-__all__ = ["after", "next_round", "reopened", "steered", "without"]
+__all__ = ["after", "cooled", "next_round", "settled"]
 
 Knobs = Mapping[str, Knob]
 
@@ -73,8 +81,8 @@ def next_round(course: Course, rules: Rules, knobs: Knobs, seed: int) -> Round |
         branches = [(each.at or START, each.settings) for each in alive]
         return Round(number, "rescue", branches, epochs)
     if course.doing == "cool":
-        cooled = _cooled(course, knobs, course.done)
-        return Round(number, "cool", [(course.origin, cooled)], 1)
+        settings = cooled(course, knobs, course.done)
+        return Round(number, "cool", [(course.origin, settings)], 1)
     if course.doing == "train":
         epochs = int(min(course.to_train, rules.interval, left))
         return Round(number, "train", [(here, course.settings)], epochs)
@@ -120,7 +128,7 @@ def after(
     else:
         kept = _after_burst(course, tried, outcomes, rules, knobs)
     _begin_to_cool(course, rules, knobs)
-    course.line = _kept(course, rules)
+    course.line = to_keep(course, rules.interval)
     return course, kept
 
 
@@ -192,7 +200,7 @@ def _rescue(
     newest = course.best_epoch if math.isfinite(course.best) else course.here.epoch
     before = [p for p in course.line if p.epoch <= max(0, newest - back)]
     point = before[-1] if before else course.line[0]
-    base = _settled(course)
+    base = settled(course)
     if diverged and not course.base:
         # Nothing is known but that this was too much.
         base = moved(base, _free(course, knobs), _all(knobs, "rate", -2))
@@ -280,17 +288,17 @@ def _begin_to_cool(course: Course, rules: Rules, knobs: Knobs) -> None:
         return
     course.doing, course.branches = "cool", []
     course.origin, course.done, course.length = course.best_at, 0, left
-    course.settings = _settled(course)
+    course.settings = settled(course)
 
 
-def _cooled(course: Course, knobs: Knobs, done: int) -> Settings:
+def cooled(course: Course, knobs: Knobs, done: int) -> Settings:
     """The settings of an epoch while the rate falls to zero."""
     share = 1.0 - (done + 0.5) / course.length
     rates = _all(_free(course, knobs), "rate", 0.5 * share)
     return {n: value * rates.get(n, 1.0) for n, value in course.settings.items()}
 
 
-def _settled(course: Course) -> Settings:
+def settled(course: Course) -> Settings:
     """What a rescue and cooling begin with: the best settings, but for what is held."""
     held = {n: value for n, value in course.settings.items() if n in course.held}
     return {**(course.base or course.settings), **held}
@@ -355,90 +363,3 @@ def _free(course: Course, knobs: Knobs) -> dict[str, Knob]:
 
 def _all(knobs: Knobs, part: str, value: float) -> dict[str, float]:
     return {name: value for name, knob in knobs.items() if knob.part == part}
-
-
-def _kept(course: Course, rules: Rules) -> list[Point]:
-    """Of the line, what a rescue may go back to: more of what is new, less of the old.
-
-    Checkpoints take room; how far apart they are doubles as their age does. What is
-    kept for long is the first after each multiple of that, so that one which will be
-    wanted later is not let go of before. Rescues go back from the best epoch: the age
-    of what was before that counts from there.
-    """
-    line, best = course.line, course.best_epoch
-    newest = line[-1].epoch
-    wanted = {0, *range(max(0, len(line) - 4), len(line))}
-    for i, point in enumerate(line[1:], start=1):
-        age = (best if point.epoch <= best else newest) - point.epoch
-        intervals = max(1, age // rules.interval)
-        apart = rules.interval * 2 ** (intervals.bit_length() - 1)
-        is_first = point.epoch // apart > line[i - 1].epoch // apart
-        if is_first or point.name in (course.best_at, course.origin):
-            wanted.add(i)
-    return [point for i, point in enumerate(line) if i in wanted]
-
-
-def steered(course: Course, edit: Edit, rules: Rules, knobs: Knobs) -> Course:
-    """Where the model stands once a person has stepped in.
-
-    What was being tried is left, and an interval is trained as the person wants it
-    before anything is nudged again.
-
-    Args:
-        course: Where it stood; it stays as it is.
-        edit: What the person wants.
-        rules: How closely the model is watched.
-        knobs: What may be nudged.
-    """
-    course = copy.deepcopy(course)
-    changed = bool(edit.settings)
-    if course.doing == "rescue" and (changed or edit.held is not None):
-        # Its branches have other values, also of what is held from now on.
-        at = next(i for i, p in enumerate(course.line) if p.name == course.origin)
-        course.line, course.branches = course.line[: at + 1], []
-        course.settings, changed = _settled(course), True
-    if edit.held is not None:
-        if course.doing == "cool" and course.done:
-            now = _cooled(course, knobs, course.done - 1)
-            newly = [name for name in edit.held if name not in course.held]
-            course.settings |= {name: now[name] for name in newly}
-        course.held = list(edit.held)
-    if changed:
-        course.settings |= edit.settings
-        if course.doing not in ("cool", "over"):
-            course.doing, course.to_train = "train", rules.interval
-            course.since = course.depth = 0
-            course.stretch, course.values = 1, []
-    if edit.stop:
-        course.doing = "over"
-    return course
-
-
-def reopened(course: Course) -> Course:
-    """Where a model stands that was ending, or had ended, and is to go on."""
-    course = copy.deepcopy(course)
-    if course.doing in ("cool", "over"):
-        course.doing, course.since, course.depth = "watch", 0, 0
-        course.branches, course.values = [], []
-    return course
-
-
-def without(course: Course, lost: Collection[str]) -> Course:
-    """Where a model stands some of whose checkpoints are lost: as near as can be.
-
-    Args:
-        course: Where it stood; it stays as it is.
-        lost: Names of checkpoints that are gone or damaged.
-    """
-    course = copy.deepcopy(course)
-    course.branches = []
-    if course.doing != "over" and (
-        course.here.name in lost or course.doing in ("rescue", "cool")
-    ):
-        course.doing, course.values, course.origin = "watch", [], START
-    course.line = [point for point in course.line if point.name not in lost]
-    if course.best_at in lost:
-        best = min(course.line, key=lambda point: point.loss)
-        course.best, course.best_at = best.loss, best.name
-        course.best_epoch, course.base = best.epoch, {}
-    return course

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tunekit.babysit.course import Course, Outcome, Round, Rules
-from tunekit.babysit.decide import after, next_round, reopened, steered, without
+from tunekit.babysit.decide import after, next_round
 from tunekit.babysit.folder import Folder, Nowhere
 from tunekit.babysit.nudges import Knob, Settings
+from tunekit.babysit.outside import reopened, steered, without
 from tunekit.babysit.rounds import train_round
 from tunekit.babysit.schedule import schedule_of
 from tunekit.babysit.steer import FILE, Edit, content, edit_of, parsed, template
