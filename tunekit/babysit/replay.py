@@ -124,7 +124,9 @@ def replay_command(
     setup = Setup.of(config)
     table = setup.table
     epochs = sum(each.epochs for each in schedule)
-    console.print(f"{epochs} epochs by the schedule of {folder}, seed {drawn}")
+    console.print(
+        f"{epochs} epochs by the schedule of {folder}, seed {drawn}", soft_wrap=True
+    )
     with closing(setup.engine()) as engine:
         curve, state = replayed(schedule, engine, run_of(recipe), seed=drawn)
     test = judged(table, recipe, state)
@@ -139,5 +141,6 @@ def replay_command(
     )
     console.print(
         f"lowest validation loss {min(curve):.4f}, test accuracy "
-        f"{1 - test['error']:.2%} on {test['rows']:,} rows; model {place / 'model'}"
+        f"{1 - test['error']:.2%} on {test['rows']:,} rows; model {place / 'model'}",
+        soft_wrap=True,
     )
