@@ -58,6 +58,7 @@ class Job:
         timeout = options.config.timeout
         self._until = None if timeout is None else began + timeout - _KEPT_BACK
         self._saved, self._trouble = -1e9, ""
+        self._stale, self._stopped = True, False
         self._watching = Watching(console, options.config.budget_epochs)
 
     def run(self) -> dict[str, Any]:
@@ -96,6 +97,7 @@ class Job:
             self._curves = Curves(folder.path / "tb", folder.history())
             with closing(self._curves):
                 course = sitter.sit()
+            self._stopped = sitter.stopped
             return self._end(course, sitter.seconds)
 
     def _first(self, course: Course, trouble: str) -> list[str]:
@@ -107,6 +109,12 @@ class Job:
             f"to step in, edit {folder / FILE}; to watch, tensorboard --logdir "
             f"{folder / 'tb'}",
         ]
+        config = self.options.config
+        if config.budget_epochs is None and config.timeout is None:
+            lines.append(
+                f"it trains until stop = true is in {FILE}, which judges the model and "
+                "writes its report; Ctrl-C pauses"
+            )
         if trouble:
             lines.append(trouble)
         if course.rounds:
@@ -119,10 +127,13 @@ class Job:
             self._trouble = self._curves.trouble
             self._watching.say(self._trouble)
         self._watching(told)
-        improved = told.line.get("best") == told.course.best and told.course.since == 0
-        if improved and time.monotonic() - self._saved > _MODEL_SECONDS:
-            self._save(told.course)
-            self._saved = time.monotonic()
+        course = told.course
+        # A gain soon after the last is saved, too, with a later round.
+        self._stale |= told.line.get("best") == course.best and course.since == 0
+        late = time.monotonic() - self._saved > _MODEL_SECONDS
+        if self._stale and late and course.best_at:
+            self._save(course)
+            self._stale, self._saved = False, time.monotonic()
 
     def _save(self, course: Course) -> State:
         """Bring ``model/`` up to date with the best epoch."""
@@ -172,15 +183,23 @@ class Job:
         say("")
         say(
             f"after {course.spent} epochs: lowest validation loss {course.best:.4f}, "
-            f"at epoch {course.best_epoch} of its line"
+            f"by epoch {course.best_epoch} of those that were kept"
         )
         say(
             f"test accuracy {1 - test['error']:.2%} on {test['rows']:,} rows that "
             f"nothing had seen (error {low:.2%} to {high:.2%})"
         )
         say(f"report {folder / 'report.html'}, model {folder / 'model'}")
-        if course.doing == "over" or self.options.config.budget_epochs is not None:
-            say("to go on, run the same command with a larger --budget-epochs")
+        say(f"to go on, {self._way_on(course)}")
+
+    def _way_on(self, course: Course) -> str:
+        """What is to be done for more training."""
+        budget = self.options.config.budget_epochs
+        if budget is not None and course.spent >= budget:
+            return "run the same command with a larger --budget-epochs"
+        if self._stopped:
+            return f"take stop = true out of {FILE} and run the same command"
+        return "run the same command"
 
 
 def run_of(recipe: Recipe) -> Callable[[Settings], Mapping[str, Any]]:

@@ -16,6 +16,7 @@ from tunekit.babysit.course import Course
 from tunekit.babysit.nudges import Knob
 from tunekit.babysit.pictures import knob_svg, loss_svg
 from tunekit.babysit.schedule import Stretch, schedule_of
+from tunekit.babysit.steer import said
 from tunekit.files import write_text
 from tunekit.report import axes
 from tunekit.space import OneMinusLogUniform
@@ -148,4 +149,4 @@ def _rescues(history: Sequence[Mapping[str, Any]]) -> int:
 def _text(line: Mapping[str, Any]) -> str:
     if "refused" in line:
         return f"refused: {line['refused']}"
-    return ", ".join(f"{name} = {value}" for name, value in line["edit"].items())
+    return said(line["edit"])

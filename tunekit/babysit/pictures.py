@@ -53,6 +53,7 @@ def loss_svg(history: Sequence[Mapping[str, Any]], loss: str) -> Markup:
         steps_line(frame, found[BEST], "val"),
     ]
     legend = [("train", "as it trained"), ("val", "lowest so far")]
+    legend += [("tried", "tried and given up")] if tried else []
     legend += [("edit", "a person's edit")] if _edits(frame, history) else []
     return chart(frame, "Loss while the model was watched", marks, legend)
 

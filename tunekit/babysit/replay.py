@@ -147,5 +147,5 @@ def replay_command(
     )
     say(
         f"lowest validation loss {min(curve):.4f}, test accuracy "
-        f"{1 - test['error']:.2%} on {test['rows']:,} rows; model {place / 'model'}"
+        f"{1 - test['error']:.2%} on {test['rows']:,} rows; model {place / 'model'}",
     )

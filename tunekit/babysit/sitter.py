@@ -102,6 +102,11 @@ class Sitter:
         """Seconds that this model was trained for, in all processes."""
         return self._before + time.monotonic() - self._began
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the person's file says that training is to end."""
+        return bool(self._said.get("stop"))
+
     def sit(self) -> Course:
         """Train until the budget is spent, the time is up, or a person says stop."""
         if self._steer is not None and not self._steer.exists():

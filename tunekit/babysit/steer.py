@@ -2,12 +2,14 @@
 
 It is read before every round, and matters where it has changed: what it says then holds
 from the next interval on. What it said before and still says is not said again, so that
-a value that was nudged since is not set back by an edit of another line. A file that
+a value that was nudged since is not set back by an edit of another line; but a value
+beside a new ``hold`` of it is the one that is held. A file that
 cannot be used changes nothing, and is complained of once.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -18,7 +20,7 @@ from typing import Any
 from tunekit.babysit.nudges import Knob, Settings
 from tunekit.errors import ConfigError, did_you_mean, one_line
 
-__all__ = ["FILE", "Edit", "content", "edit_of", "parsed", "template"]
+__all__ = ["FILE", "Edit", "content", "edit_of", "parsed", "said", "template"]
 
 FILE = "steer.toml"
 _SHOWN = 40
@@ -56,7 +58,8 @@ def template(settings: Mapping[str, float]) -> str:
     return (
         "# Steer this model while it trains: write a line and save. The file is read\n"
         "# before the next interval. A value holds from then on and goes on being\n"
-        "# nudged, unless it is held. What a line says counts when it changes.\n"
+        "# nudged, unless it is held. A line counts when it changes, and a value that\n"
+        "# stands here when it is newly held.\n"
         f'{values}\n# hold = ["{first}"]  # nudged no more\n'
         "# stop = true  # end here, and judge the model\n"
     )
@@ -108,17 +111,31 @@ def edit_of(now: Mapping[str, Any], before: Mapping[str, Any]) -> Edit:
     Example:
         >>> edit_of({"lr": 0.1, "dropout": 0.2}, {"lr": 0.1})
         Edit(settings={'dropout': 0.2}, held=None, stop=False)
+        >>> edit_of({"lr": 0.1, "hold": ["lr"]}, {"lr": 0.1})
+        Edit(settings={'lr': 0.1}, held=['lr'], stop=False)
     """
     held = now.get("hold", [])
+    newly = {*held} - {*before.get("hold", [])}
     return Edit(
         settings={
             name: value
             for name, value in now.items()
-            if name not in ("hold", "stop") and before.get(name) != value
+            if name not in ("hold", "stop")
+            and (before.get(name) != value or name in newly)
         },
         held=list(held) if held != before.get("hold", []) else None,
         stop=bool(now.get("stop")) and not before.get("stop"),
     )
+
+
+def said(edit: Mapping[str, Any]) -> str:
+    """An edit of the history in the words of the file.
+
+    Example:
+        >>> said({"lr": 0.1, "hold": ["lr"], "stop": True})
+        'lr = 0.1, hold = ["lr"], stop = true'
+    """
+    return ", ".join(f"{name} = {json.dumps(value)}" for name, value in edit.items())
 
 
 def content(path: Path) -> str:

@@ -10,15 +10,19 @@ from rich.console import Console
 from rich.text import Text
 
 from tunekit.babysit.sitter import Told
+from tunekit.babysit.steer import said
 from tunekit.screen import settings
 
 __all__ = ["Watching"]
 
 _EVERY_SECONDS = 1.0
+_SELDOM_SECONDS = 60.0
+_SHARE = 0.01
+"""Of the time since the first line: so a run of days does not say a line a second."""
 
 
 class Watching:
-    """Prints rounds, at most one a second, and every edit.
+    """Prints rounds, at most one a second and later one a minute, and every edit.
 
     Args:
         console: Where to.
@@ -31,7 +35,7 @@ class Watching:
     ) -> None:
         self._console, self._horizon = console, horizon
         self._sign = -1.0 if maximize else 1.0
-        self._said = -1e9
+        self._said, self._began = -1e9, time.monotonic()
         self._doing = ""
 
     def __call__(self, told: Told) -> None:
@@ -40,8 +44,7 @@ class Watching:
         if "refused" in line:
             self.say(f"refused: {line['refused']}; it goes on as it was")
         elif "edit" in line:
-            what = ", ".join(f"{n} = {v}" for n, v in line["edit"].items())
-            self.say(f"as you wish: {what}")
+            self.say(f"as you wish: {said(line['edit'])}")
         else:
             self._round(told, line)
 
@@ -53,7 +56,8 @@ class Watching:
         turned = line["doing"] == "rescue" != self._doing
         self._doing = line["doing"]
         now = time.monotonic()
-        if now - self._said < _EVERY_SECONDS and not turned:
+        pause = max(_EVERY_SECONDS, _SHARE * (now - self._began))
+        if now - self._said < min(pause, _SELDOM_SECONDS) and not turned:
             return
         self._said = now
         course = told.course
