@@ -113,7 +113,8 @@ def lit_mlp(package: str) -> Any:
                 horizon: Epochs over which the cosine schedule falls; the Trainer's
                     ``max_epochs`` when None.
                 seed: Seed of initial weights and dropout.
-                key: Which run of that seed this is; another key, other streams.
+                key: Which run of that seed this is; another key, other streams. What
+                    stands before a slash names the initial weights.
             """
             super().__init__()
             self.save_hyperparameters()
@@ -130,7 +131,7 @@ def lit_mlp(package: str) -> Any:
                 shape=shape,
                 activation=activation,
                 dropout=dropout,
-                generator=torch_generator(seed, key, "weights"),
+                generator=torch_generator(seed, key.partition("/")[0], "weights"),
                 dropout_key=seed_for(seed, key, "dropout"),
             )
             self._sums: dict[str, list[Tensor]] = {}

@@ -28,7 +28,7 @@ from tunekit.ranks import Link, fit_in_processes
 from tunekit.renew import renew
 from tunekit.states import from_bytes
 from tunekit.states import part_of as part_of_state
-from tunekit.streams import seed_data, seed_streams, streams_kept
+from tunekit.streams import seed_data, seed_module, streams_kept
 from tunekit.trainers import OpenTrial, TrainerOptions, Trainers, fit_arguments
 from tunekit.trial import (
     Feed,
@@ -126,7 +126,7 @@ class ModuleEngine:
 
     def _fit(self, run: Run, follower: Follower) -> State:
         """What a run has come to in a Trainer of its own."""
-        seed_streams(run, "module")
+        seed_module(run)
         module, data = made(self._make(run.params), self._data)
         package = package_of(module)
         assert package is not None
@@ -137,8 +137,8 @@ class ModuleEngine:
             state = unpacked(run.state.tensors, run.state.extra)
         first, last = begin(package)(follower), follow(package)(follower)
         ours = [[first], [last]]
-        if self._renewed and state is not None:
-            ours[0].append(renew(package)())
+        if self._renewed:
+            ours[0].append(renew(package)(going_on=state is not None))
         trainer = self._trainers.make(package, trial, run.max_epochs, ours, state)
 
         def fit() -> None:

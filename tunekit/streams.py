@@ -17,12 +17,23 @@ import torch
 from tunekit.seeds import seed_for
 from tunekit.trial import Run
 
-__all__ = ["LoopStreams", "seed_data", "seed_streams", "streams_kept"]
+__all__ = [
+    "LoopStreams",
+    "seed_data",
+    "seed_module",
+    "seed_streams",
+    "streams_kept",
+]
 
 
 def seed_streams(run: Run, *purpose: str | int) -> None:
     """Seed torch's, NumPy's and Python's global streams for one purpose of a run."""
     _seed(seed_for(run.seed, run.draws, *purpose))
+
+
+def seed_module(run: Run) -> None:
+    """Seed them for what is made once for a model, as its weights."""
+    _seed(seed_for(run.seed, run.origin, "module"))
 
 
 def seed_data(run: Run) -> None:

@@ -147,8 +147,8 @@ class Run:
     key: str
     """What tells this run from others of its study, such as ``trial-7``."""
     stream: str = ""
-    """What its randomness goes by: runs of one stream draw the same initial weights,
-    batches and masks. Its key when empty."""
+    """What its randomness goes by: runs of one stream draw the same batches and masks;
+    those of one name before a slash, the same initial weights. Its key when empty."""
     reached: int = 0
     """Epochs that were recorded before an interruption. Where several runs are open,
     one that is behind this is trained to it before the others go on."""
@@ -161,8 +161,19 @@ class Run:
 
     @property
     def draws(self) -> str:
-        """What names its random streams, beside the seed."""
+        """What names its batches and masks, beside the seed."""
         return self.stream or self.key
+
+    @property
+    def origin(self) -> str:
+        """What names its initial weights: the part of that before a slash.
+
+        Example:
+            >>> run = Run(max_epochs=1, patience=1, seed=0, key="a", stream="m/7")
+            >>> run.origin, run.draws
+            ('m', 'm/7')
+        """
+        return self.draws.partition("/")[0]
 
     @property
     def paused_at(self) -> int:

@@ -129,7 +129,7 @@ class Round:
     @property
     def stream(self) -> str:
         """All branches of a round draw the same batches and masks."""
-        return f"round-{self.number}"
+        return f"model/round-{self.number}"
 
     def checkpoint(self, branch: int) -> str:
         """The name under which a branch's end is kept."""
@@ -154,6 +154,7 @@ class Course:
         best: The lowest value of any epoch; infinite before the first.
         best_at: The checkpoint at the end of the stretch that has it.
         best_epoch: Epochs on the line up to it.
+        best_settings: Those that led there.
         base: Settings that rescues begin with: the best ones, or what a rescue left.
         best_mean: The lowest mean of an interval.
         since: Intervals since either fell.
@@ -177,6 +178,7 @@ class Course:
     best: float = math.inf
     best_at: str = START
     best_epoch: int = 0
+    best_settings: Settings = field(default_factory=dict)
     base: Settings = field(default_factory=dict)
     best_mean: float = math.inf
     since: int = 0

@@ -2,7 +2,7 @@
 
 The run ``line`` has the model as it trained: losses, score, and every hyperparameter
 that can change. After a rollback it goes on further up, at a later step, as it was. The
-run ``best`` has the lowest loss so far, and the run ``tried`` the end of every branch
+run ``best`` has the best value so far, and the run ``tried`` the end of every branch
 that was given up. Made from the history, so that a restart draws it anew and whole.
 """
 
@@ -41,16 +41,22 @@ class Curves:
     Args:
         tb: The folder.
         history: What was before; it is drawn anew.
+        metric: What the value is; the tag of one that is not tunekit's own.
 
     Attributes:
         trouble: The first error met on writing, after which it is quiet.
     """
 
-    def __init__(self, tb: Path, history: Iterable[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        tb: Path,
+        history: Iterable[Mapping[str, Any]] = (),
+        metric: str = "val_loss",
+    ) -> None:
         self.trouble = ""
         self._writers: dict[str, RecordWriter] = {}
         self._described: dict[str, set[str]] = {}
-        self._tb = tb
+        self._tag = _VAL if metric == "val_loss" else metric
         with self._guarded():
             shutil.rmtree(tb, ignore_errors=True)
             for run in (LINE, BEST, TRIED):
@@ -66,6 +72,7 @@ class Curves:
         for run, step, values in points(line):
             if run not in self._writers:
                 return
+            values = {self._tag if t == _VAL else t: v for t, v in values.items()}
             with self._guarded():
                 words = {tag: _WORDS.get(tag, (tag, _meant(tag))) for tag in values}
                 summary = scalars(values, words, self._described[run])

@@ -34,7 +34,7 @@ from tunekit.babysit.course import (
 from tunekit.babysit.nudges import Knob, Settings, menu, moved, rescues
 from tunekit.seeds import numpy_generator
 
-__all__ = ["after", "cooled", "next_round", "settled"]
+__all__ = ["after", "cooled", "leave", "next_round"]
 
 Knobs = Mapping[str, Knob]
 
@@ -48,6 +48,9 @@ _STRETCH = 4
 """The longest interval, in intervals, where nudges have brought nothing."""
 _STUCK = 5
 """Patiences without a gain after which the model is rescued though nothing is bad."""
+_FROM_START = 5
+"""Rescues in a row without a gain, the last from the start, after which the best one is
+gone on from: with other batches and nudges it may yet be bettered."""
 _HOPELESS = 12
 """Rescues without any finite value after which there is nothing left to try."""
 
@@ -269,9 +272,37 @@ def _adopt(
     course.since = rules.patience
     if course.depth < 3:
         course.base = dict(best.settings)
+    if course.depth >= _FROM_START and course.origin == START:
+        # There is nothing further back: on from the best, nudged otherwise.
+        to_best(course)
+        course.base, course.depth, course.since = dict(course.best_settings), 0, 0
+        course.settings = settled(course)
+        return None
     if _is_bad(course, best.path[-1].loss):
         _rescue(course, rules, knobs)
     return kept
+
+
+def leave(course: Course) -> None:
+    """Leave a rescue that is not over: what it has gained is on the line."""
+    at = next(i for i, p in enumerate(course.line) if p.name == course.origin)
+    course.line = course.line[: at + 1]
+    for branch in course.branches:
+        names = [point.name for point in branch.path]
+        if course.best_at in names:
+            course.line += branch.path[: names.index(course.best_at) + 1]
+    course.settings = settled(course)
+    course.branches, course.values, course.doing = [], [], "watch"
+
+
+def to_best(course: Course) -> None:
+    """Cut the line behind the best; where that is not on it, begin there."""
+    names = [point.name for point in course.line]
+    if course.best_at in names:
+        course.line = course.line[: names.index(course.best_at) + 1]
+    else:
+        best = Point(course.best_at, course.best_epoch, course.best)
+        course.line = [course.line[0], best]
 
 
 def _begin_to_cool(course: Course, rules: Rules, knobs: Knobs) -> None:
@@ -286,7 +317,10 @@ def _begin_to_cool(course: Course, rules: Rules, knobs: Knobs) -> None:
         return
     if left < 1 or not math.isfinite(course.best):
         return
-    course.doing, course.branches = "cool", []
+    if course.doing == "rescue":
+        leave(course)
+    to_best(course)
+    course.doing = "cool"
     course.origin, course.done, course.length = course.best_at, 0, left
     course.settings = settled(course)
 
@@ -309,10 +343,8 @@ def _after_cooling(course: Course, outcome: Outcome) -> int | None:
     if outcome.checkpoint is None:
         course.doing = "over"
         return None
-    epoch = course.here.epoch if course.done > 1 else course.best_epoch
-    point = Point(outcome.checkpoint, epoch + len(outcome.val), outcome.last)
-    if course.done == 1:
-        course.line = [p for p in course.line if p.epoch <= course.best_epoch]
+    epoch = course.here.epoch + len(outcome.val)
+    point = Point(outcome.checkpoint, epoch, outcome.last)
     course.line.append(point)
     if outcome.lowest < course.best:
         _is_best(course, outcome.lowest, point, course.settings)
@@ -339,7 +371,7 @@ def _is_best(
     course: Course, value: float, point: Point, settings: Mapping[str, float]
 ) -> None:
     course.best, course.best_at, course.best_epoch = value, point.name, point.epoch
-    course.base = dict(settings)
+    course.base, course.best_settings = dict(settings), dict(settings)
 
 
 def _is_bad(course: Course, value: float) -> bool:

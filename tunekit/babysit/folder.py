@@ -226,7 +226,7 @@ class Folder:
         """Every round and edit so far; a line that is damaged is left out."""
         found = []
         with suppress(FileNotFoundError):
-            for line in (self.path / HISTORY).read_text("utf-8").splitlines():
+            for line in (self.path / HISTORY).read_text("utf-8").split("\n"):
                 with suppress(ValueError):
                     found.append(json.loads(line))
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -58,7 +59,7 @@ class Job:
         timeout = options.config.timeout
         self._until = None if timeout is None else began + timeout - _KEPT_BACK
         self._saved, self._trouble = -1e9, ""
-        self._stale, self._stopped = True, False
+        self._stale, self._stopped, self._known = True, False, math.inf
         self._watching = Watching(console, options.config.budget_epochs)
 
     def run(self) -> dict[str, Any]:
@@ -129,7 +130,8 @@ class Job:
         self._watching(told)
         course = told.course
         # A gain soon after the last is saved, too, with a later round.
-        self._stale |= told.line.get("best") == course.best and course.since == 0
+        self._stale |= course.best < self._known
+        self._known = min(self._known, course.best)
         late = time.monotonic() - self._saved > _MODEL_SECONDS
         if self._stale and late and course.best_at:
             self._save(course)
@@ -144,6 +146,9 @@ class Job:
                 "none that can be read; run the same command again"
             )
         with shield():
+            # What is told of an earlier model does not stand beside this one.
+            for name in ("report.json", "report.html"):
+                (self.folder.path / name).unlink(missing_ok=True)
             save(
                 self.folder.path,
                 network_state=part_of(state, "best"),

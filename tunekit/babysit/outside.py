@@ -10,7 +10,7 @@ import copy
 from collections.abc import Collection
 
 from tunekit.babysit.course import START, Course, Rules
-from tunekit.babysit.decide import Knobs, cooled, settled
+from tunekit.babysit.decide import Knobs, cooled, leave
 from tunekit.babysit.steer import Edit
 
 __all__ = ["reopened", "steered", "without"]
@@ -32,9 +32,8 @@ def steered(course: Course, edit: Edit, rules: Rules, knobs: Knobs) -> Course:
     changed = bool(edit.settings)
     if course.doing == "rescue" and (changed or edit.held is not None):
         # Its branches have other values, also of what is held from now on.
-        at = next(i for i, p in enumerate(course.line) if p.name == course.origin)
-        course.line, course.branches = course.line[: at + 1], []
-        course.settings, changed = settled(course), True
+        leave(course)
+        changed = True
     if edit.held is not None:
         if course.doing == "cool" and course.done:
             now = cooled(course, knobs, course.done - 1)
@@ -43,11 +42,15 @@ def steered(course: Course, edit: Edit, rules: Rules, knobs: Knobs) -> Course:
         course.held = list(edit.held)
     if changed:
         course.settings |= edit.settings
+        # What a rescue begins with, too: it is no whim to be undone.
+        course.base = {**(course.base or course.settings), **edit.settings}
         if course.doing not in ("cool", "over"):
             course.doing, course.to_train = "train", rules.interval
             course.since = course.depth = 0
             course.stretch, course.values = 1, []
     if edit.stop:
+        if course.doing == "rescue":
+            leave(course)
         course.doing = "over"
     return course
 
@@ -69,7 +72,10 @@ def without(course: Course, lost: Collection[str]) -> Course:
         lost: Names of checkpoints that are gone or damaged.
     """
     course = copy.deepcopy(course)
-    course.branches = []
+    for branch in course.branches:
+        branch.path = [point for point in branch.path if point.name not in lost]
+    if course.doing == "rescue":
+        leave(course)
     if course.doing != "over" and (
         course.here.name in lost or course.doing in ("rescue", "cool")
     ):

@@ -189,7 +189,7 @@ def babysit(
 
     until = None if config.timeout is None else time.monotonic() + config.timeout
     try:
-        with listening(), _alone(keep), closing(_Curves(keep)) as curves:
+        with listening(), _alone(keep), closing(_Curves(keep, monitor)) as curves:
 
             def tell(told: Told) -> None:
                 curves.tell(told.line)
@@ -273,10 +273,10 @@ def babysit_table(**options: Any) -> dict[str, Any]:
 class _Curves:
     """TensorBoard's curves of a model in a folder; nothing for one that is nowhere."""
 
-    def __init__(self, keep: Folder | Nowhere) -> None:
+    def __init__(self, keep: Folder | Nowhere, metric: str) -> None:
         self._curves: Curves | None = None
         if isinstance(keep, Folder):
-            self._curves = Curves(keep.path / "tb", keep.history())
+            self._curves = Curves(keep.path / "tb", keep.history(), metric)
 
     def tell(self, line: Mapping[str, Any]) -> None:
         if self._curves is not None:

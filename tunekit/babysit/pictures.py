@@ -24,7 +24,7 @@ _SHOWN = 0.98
 
 
 def loss_svg(history: Sequence[Mapping[str, Any]], loss: str) -> Markup:
-    """The loss of the line, of what was given up, and the lowest so far.
+    """The loss of the line, of what was given up, and the best so far.
 
     Args:
         history: Every round and edit, in order.
@@ -52,7 +52,7 @@ def loss_svg(history: Sequence[Mapping[str, Any]], loss: str) -> Markup:
         line(frame, _thin(found[LINE]), "train"),
         steps_line(frame, found[BEST], "val"),
     ]
-    legend = [("train", "as it trained"), ("val", "lowest so far")]
+    legend = [("train", "as it trained"), ("val", "best so far")]
     legend += [("tried", "tried and given up")] if tried else []
     legend += [("edit", "a person's edit")] if _edits(frame, history) else []
     return chart(frame, "Loss while the model was watched", marks, legend)

@@ -127,6 +127,7 @@ def replay_command(
         raise ConfigError(f"{place} must be new, got a folder; choose another --name")
     setup = Setup.of(config)
     table = setup.table
+    Folder(folder).check_data(table.describe())
     epochs = sum(each.epochs for each in schedule)
 
     def say(text: str) -> None:
@@ -136,6 +137,9 @@ def replay_command(
     with closing(setup.engine()) as engine:
         curve, state = replayed(schedule, engine, run_of(recipe), seed=drawn)
     test = judged(table, recipe, state)
+    # The weights are those of the best epoch of the last stretch.
+    last = curve[-schedule[-1].epochs :]
+    lowest = min(last)
     save(
         place,
         network_state=part_of(state, "best"),
@@ -143,9 +147,9 @@ def replay_command(
         n_inputs=table.n_inputs,
         classes=table.classes,
         preprocessor=table.preprocessor,
-        info={"val_loss": min(curve), "epoch": 1 + curve.index(min(curve))},
+        info={"val_loss": lowest, "epoch": epochs - len(last) + last.index(lowest) + 1},
     )
     say(
-        f"lowest validation loss {min(curve):.4f}, test accuracy "
+        f"lowest validation loss {lowest:.4f}, test accuracy "
         f"{1 - test['error']:.2%} on {test['rows']:,} rows; model {place / 'model'}",
     )

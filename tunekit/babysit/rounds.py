@@ -88,16 +88,17 @@ def train_round(
                 state=state,
             )
         )
-    feed = _Epochs(runs, tried.epochs, until)
+
+    def save(branch: int, state: State, *, done: bool) -> None:
+        name = tried.checkpoint(branch) if done else _half(tried, branch)
+        keep.save(name, state, _whose(tried, branch))
+
+    feed = _Epochs(runs, tried.epochs, until, save)
     while feed.waiting:
         engine.train_all(feed, len(runs))
-        for i, state in feed.half.items():
-            keep.save(_half(tried, i), state, _whose(tried, i))
-        if feed.half and time.monotonic() >= until:
+        if (feed.half or feed.waiting) and time.monotonic() >= until:
             return None
         feed.again()
-    for i, state in feed.ends.items():
-        keep.save(tried.checkpoint(i), state, _whose(tried, i))
     sign = -1.0 if maximize else 1.0
     return [
         Outcome(
@@ -120,7 +121,13 @@ class _Epochs:
         curves: The metrics of every epoch of the round.
     """
 
-    def __init__(self, runs: Sequence[Run], epochs: int, until: float) -> None:
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        epochs: int,
+        until: float,
+        save: Callable[..., None],
+    ) -> None:
         self.waiting = list(runs)
         self.half: dict[int, State] = {}
         self.ends: dict[int, State] = {}
@@ -128,7 +135,8 @@ class _Epochs:
             i: [*run.state.curve] if run.state else [] for i, run in enumerate(runs)
         }
         self._runs, self._epochs = list(runs), epochs
-        self._began, self._until = time.monotonic(), until
+        self._began, self._until, self._save = time.monotonic(), until, save
+        self._heard = False
         for i, run in enumerate(runs):
             if run.state is not None and len(run.state.curve) >= epochs:
                 self.ends[i] = run.state
@@ -136,17 +144,20 @@ class _Epochs:
 
     def again(self) -> None:
         """Open again what was paused half done."""
-        self.waiting = [replace(self._runs[i], state=s) for i, s in self.half.items()]
+        half = [replace(self._runs[i], state=s) for i, s in self.half.items()]
+        self.waiting = [*half, *self.waiting]
         self.half, self._began = {}, time.monotonic()
 
     def turn(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def next(self) -> Run | None:
-        return self.waiting.pop(0) if self.waiting else None
+        if not self.waiting or (self._heard and time.monotonic() >= self._until):
+            return None
+        return self.waiting.pop(0)
 
     def epochs(self, heard: Sequence[Heard]) -> list[Verdict]:
-        now = time.monotonic()
+        self._heard, now = True, time.monotonic()
         late = now - self._began > _KEEP_SECONDS or now >= self._until
         verdicts = []
         for each in heard:
@@ -160,6 +171,8 @@ class _Epochs:
         assert state is not None
         branch = _branch(run)
         done = len(self.curves[branch]) >= self._epochs
+        # At once: the next branch may take long.
+        self._save(branch, state, done=done)
         (self.ends if done else self.half)[branch] = state
 
     def end(self, run: Run, fitted: Fitted) -> None:

@@ -143,14 +143,15 @@ class Sitter:
         course: Course,
         kept: int | None,
     ) -> dict[str, Any]:
-        """A round as a line of the history."""
+        """A round as a line of the history: values as they are, not as they compare."""
+        sign = -1.0 if self._maximize else 1.0
         return {
             "round": tried.number,
             "doing": tried.doing,
             "spent": course.spent,
             "epochs": tried.epochs,
             "kept": kept,
-            "best": _json(course.best),
+            "best": _json(sign * course.best),
             "line": course.here.name,
             "branches": [
                 {
@@ -158,7 +159,7 @@ class Sitter:
                     "to": outcome.checkpoint,
                     "settings": settings,
                     "train": _told(outcome.train, outcome),
-                    "val": [_json(value) for value in outcome.val],
+                    "val": [_json(sign * value) for value in outcome.val],
                     "score": _told(outcome.score, outcome),
                 }
                 for (source, settings), outcome in zip(
@@ -179,7 +180,7 @@ class Sitter:
             return
         self._text = text
         try:
-            said = parsed(content(self._steer), self._knobs)
+            said = parsed(text, self._knobs)
         except ConfigError as error:
             self._write(self.course, {"refused": str(error), **self._when()})
             return

@@ -65,7 +65,7 @@ class Watching:
         head = f"{course.spent}{of} epochs, best {self._sign * course.best:.4f}"
         if turned:
             back = f"back to epoch {_start(told).epoch} with other settings"
-            self.say(f"{head}: the loss has turned bad; {back}")
+            self.say(f"{head}: worse, or no better for long; {back}")
             return
         doing = {
             "burst": "nudged",

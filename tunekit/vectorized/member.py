@@ -63,7 +63,7 @@ class Member:
             width=recipe.width,
             shape=recipe.shape,
             activation=recipe.activation,
-            generator=torch_generator(run.seed, run.draws, "weights"),
+            generator=torch_generator(run.seed, run.origin, "weights"),
         )
         self.parameters = [name for name, _ in network.named_parameters()]
         self.net = {
