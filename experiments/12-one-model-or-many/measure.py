@@ -35,7 +35,16 @@ Report = dict[str, Any]
 
 
 def schedules(asked: lab.Asked) -> Report:
-    """Every way to spend the epochs, by table and seed."""
+    """Schedules that are fixed, and a search of many, by table and seed."""
+    return _measured(asked, _one)
+
+
+def babysat(asked: lab.Asked) -> Report:
+    """One model watched, by table and seed."""
+    return _measured(asked, _watched)
+
+
+def _measured(asked: lab.Asked, one: Callable[[Any], Report]) -> Report:
     settings = lab.settings(asked.home)
     names: tuple[str, ...] = (*TABLES, *OTHERS)
     seeds, lrs = _SEEDS, LRS
@@ -49,7 +58,7 @@ def schedules(asked: lab.Asked) -> Report:
     ]
     runs = []
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        for run in pool.imap(_one, jobs):
+        for run in pool.imap(one, jobs):
             runs.append(run)
             asked.say(f"{run['table']}, seed {run['seed']}")
     return {"lrs": list(lrs), "runs": runs, "budget": settings["budget_epochs"]}
@@ -58,40 +67,23 @@ def schedules(asked: lab.Asked) -> Report:
 def _one(
     job: tuple[str, dict[str, Any], int, dict[str, Any], tuple[float, ...]],
 ) -> Report:
-    """All ways on one table with one seed."""
-    import torch
-
-    from tunekit import Config
+    """The schedules and the search on one table with one seed."""
+    from tunekit.feed import train_together
     from tunekit.trial import Recipe, Run
-    from tunekit.vectorized import VectorizedEngine
-    from tunekit.winner import Judge
-    from tunekit.workers.setup import Setup
 
     name, data, seed, settings, lrs = job
-    torch.set_num_threads(1)
-    setup = Setup.of(Config.from_mapping({**settings, **data, "seed": seed}))
-    table, budget = setup.table, settings["budget_epochs"]
-    rows = (table.x_train, table.y_train, table.x_valid, table.y_valid)
-    engine = VectorizedEngine(*rows, len(table.classes), "cpu", processes=1)
-    judge = Judge(table)
-
-    def tested(recipe: Any, fitted: Any) -> float:
-        loss_N, _ = judge.figures(judge.probabilities(recipe, fitted))
-        return float(loss_N.mean())
-
+    engine, tested = _set_up(job)
     recipes = {
         "fixed": Recipe(schedule="constant"),
         "fixed too high": Recipe(schedule="constant", lr=_TOO_HIGH * Recipe().lr),
         **{f"cosine {lr:g}": Recipe(lr=lr) for lr in lrs},
     }
-    from tunekit.feed import train_together
-
     fits = train_together(
         engine,
         [
             Run(
                 recipe=recipe,
-                max_epochs=budget,
+                max_epochs=settings["budget_epochs"],
                 patience=_NEVER,
                 seed=seed,
                 key=key,
@@ -108,21 +100,58 @@ def _one(
             "lowest": _short(fitted.best.val_loss),
             "test": _short(tested(recipe, fitted)),
         }
-    for key, lr in (("babysat", Recipe().lr), ("too high", _TOO_HIGH * Recipe().lr)):
-        way, curve = _babysat(engine, lr, budget, seed, tested)
-        found["ways"]["babysat" if key == "babysat" else "babysat, too high"] = way
-        if seed == 0:
-            found.setdefault("curves", {})[key] = curve
     if seed == 0:
         best = min(
-            (k for k in recipes if k.startswith("cosine")),
-            key=lambda k: found["ways"][k]["lowest"],
+            (key for key in recipes if key.startswith("cosine")),
+            key=lambda key: found["ways"][key]["lowest"],
         )
-        at = [*recipes].index(best)
-        curve = [_short(m.val_loss) for m in fits[at].curve]
-        found["curves"][best] = [[n + 1, loss] for n, loss in enumerate(curve)]
+        curve = [_short(m.val_loss) for m in fits[[*recipes].index(best)].curve]
+        found["curves"] = {best: [[n + 1, loss] for n, loss in enumerate(curve)]}
     found["ways"]["many"] = _many({**settings, **data, "seed": seed})
     return found
+
+
+def _watched(
+    job: tuple[str, dict[str, Any], int, dict[str, Any], tuple[float, ...]],
+) -> Report:
+    """One model watched on one table with one seed, from two learning rates."""
+    from tunekit.trial import Recipe
+
+    name, _, seed, settings, _ = job
+    engine, tested = _set_up(job)
+    found: Report = {"table": name, "seed": seed, "ways": {}}
+    for key, factor in (("babysat", 1.0), ("babysat, too high", _TOO_HIGH)):
+        lr = factor * Recipe().lr
+        way, curve = _babysat(engine, lr, settings["budget_epochs"], seed, tested)
+        found["ways"][key] = way
+        if seed == 0:
+            start = "babysat" if factor == 1.0 else "too high"
+            found.setdefault("curves", {})[start] = curve
+    return found
+
+
+def _set_up(job: tuple[Any, ...]) -> tuple[Any, Callable[..., float]]:
+    """What trains on a table's rows, and the loss on its test rows."""
+    import torch
+
+    from tunekit import Config
+    from tunekit.vectorized import VectorizedEngine
+    from tunekit.winner import Judge
+    from tunekit.workers.setup import Setup
+
+    _, data, seed, settings, _ = job
+    torch.set_num_threads(1)
+    setup = Setup.of(Config.from_mapping({**settings, **data, "seed": seed}))
+    table = setup.table
+    rows = (table.x_train, table.y_train, table.x_valid, table.y_valid)
+    engine = VectorizedEngine(*rows, len(table.classes), "cpu", processes=1)
+    judge = Judge(table)
+
+    def tested(recipe: Any, fitted: Any) -> float:
+        loss_N, _ = judge.figures(judge.probabilities(recipe, fitted))
+        return float(loss_N.mean())
+
+    return engine, tested
 
 
 def _babysat(
@@ -154,6 +183,7 @@ def _babysat(
     way = {
         "final": _short(course.best),
         "lowest": _short(course.best),
+        "last": _short(course.here.loss),
         "test": _short(tested(recipe, fitted)),
         "spent": course.spent,
         "rescue_rounds": len(rescues),
@@ -251,7 +281,7 @@ def _told(folder: Path) -> list[Any]:
 
 
 def steered(asked: lab.Asked) -> Report:
-    """A person steps in after the fifth round: one edit is right and one is wrong."""
+    """A person steps in after the third round, and wrongly after the sixth."""
     from tunekit.babysit.job import Job
     from tunekit.babysit.options import Options
     from tunekit.babysit.steer import FILE
@@ -311,4 +341,9 @@ def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-PARTS = {"schedules": schedules, "killed": killed, "steered": steered}
+PARTS = {
+    "schedules": schedules,
+    "babysat": babysat,
+    "killed": killed,
+    "steered": steered,
+}

@@ -15,7 +15,7 @@ __all__ = ["draw"]
 _KINDS = {
     "babysat": ("s0", "babysat", COLOURS[5]),
     "too high": ("s1", "babysat, begun 30 times too high", COLOURS[4]),
-    "cosine": ("s2", "cosine, learning rate tuned", COLOURS[1]),
+    "cosine": ("s2", "cosine, the best of nine rates here", COLOURS[1]),
 }
 _HIGH = 3.0
 """Losses above so many times the lowest are drawn at the top."""
@@ -23,10 +23,18 @@ _HIGH = 3.0
 
 def draw(report: Mapping[str, Any]) -> dict[str, str]:
     """One picture a table, of the first seed."""
+    watched = {
+        run["table"]: run["curves"]
+        for run in report["babysat"]["runs"]
+        if "curves" in run
+    }
     found = {}
     for run in report["schedules"]["runs"]:
         if "curves" in run:
-            found[f"{run['table']}.svg"] = _curves(run, report["schedules"]["budget"])
+            curves = {**run["curves"], **watched[run["table"]]}
+            found[f"{run['table']}.svg"] = _curves(
+                {**run, "curves": curves}, report["schedules"]["budget"]
+            )
     return found
 
 
