@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tunekit.babysit.course import START, Course, Rules
+from tunekit.babysit.course import START, Branch, Course, Point, Rules
 from tunekit.babysit.decide import next_round
 from tunekit.babysit.nudges import Settings
 from tunekit.babysit.outside import reopened, steered, without
@@ -192,3 +192,22 @@ def test_a_larger_budget_opens_what_is_over_alone() -> None:
     assert reopened(model.course).doing == "watch"
     going = Course({"lr": 0.1}, doing="train", to_train=3)
     assert reopened(going) == going
+
+
+def test_what_a_rescue_has_gained_is_on_the_line_when_it_is_left() -> None:
+    """Stopped, steered or with another branch lost, the best of it is gone on from."""
+    course = Course({"lr": 0.1}, line=[Point(START, 0, math.inf), Point("a", 6, 9.0)])
+    course.doing, course.origin = "rescue", START
+    course.best, course.best_at, course.best_epoch = 0.4, "b", 6
+    course.base = course.best_settings = {"lr": 0.01}
+    course.branches = [
+        Branch({"lr": 0.01}, "c", 0.4, [Point("b", 6, 0.4), Point("c", 12, 0.5)]),
+        Branch({"lr": 0.05}, "d", 0.8, [Point("d", 6, 0.8)]),
+    ]
+    stopped = steered(course, Edit(stop=True), Rules(), KNOBS)
+    held = steered(course, Edit(held=["lr"]), Rules(), KNOBS)
+    poorer = without(course, {"d"})
+    for left in (stopped, held, poorer, reopened(stopped)):
+        assert [point.name for point in left.line] == [START, "b"]
+        assert left.settings == {"lr": 0.01} or left is held
+        assert left.branches == []

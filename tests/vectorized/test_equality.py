@@ -202,3 +202,19 @@ def test_runs_of_one_stream_draw_alike_in_both_engines():
     assert figures(engine.train(other, go_on).curve)[0, 0] != pytest.approx(
         expected.curve[0].train_loss, rel=1e-4
     )
+
+
+def test_streams_of_one_name_begin_with_the_same_weights_and_go_on_apart():
+    recipe = Recipe(lr=0.02, width=16, dropout=0.3)
+    common = {"recipe": recipe, "max_epochs": 1, "patience": 9, "seed": 0}
+    runs = [Run(key=f"r-{i}", stream=f"m/{i}", **common) for i in range(2)]
+    shard = shard_of(WIDE)
+    for run in runs:
+        shard.open(run)
+    begun = [shard.save(run.key).tensors["net.output.weight"] for run in runs]
+    assert torch.equal(*begun)
+    modules = [lit_mlp("pytorch_lightning")(9, 5, width=16, key=f"m/{i}") for i in "ab"]
+    assert torch.equal(*(module.net.output.weight for module in modules))
+    train_here(shard, [run.key for run in runs])
+    first, second = (shard.fitted(run.key).curve[0].train_loss for run in runs)
+    assert first != second

@@ -34,9 +34,9 @@ from tunekit.files import (
     write_sealed,
     write_toml,
 )
-from tunekit.process import is_gone
 from tunekit.states import from_bytes, to_bytes
 from tunekit.store import other_name
+from tunekit.store.litter import sweep
 from tunekit.trial import State
 
 __all__ = ["Folder", "Nowhere", "Stand"]
@@ -258,10 +258,7 @@ class Folder:
 
     def _sweep(self, kept: set[str]) -> None:
         """Delete checkpoints that nobody will go on from, and broken writes."""
-        for folder in (self.path, self.path / "checkpoints"):
-            for path in folder.glob(f"{UNFINISHED}*"):
-                if is_gone(path.name.removeprefix(UNFINISHED)):
-                    path.unlink(missing_ok=True)
+        sweep(self.path)
         for path in (self.path / "checkpoints").glob("*.safetensors"):
             if path.stem not in kept:
                 path.unlink(missing_ok=True)
