@@ -61,7 +61,8 @@ def test_a_gain_soon_after_another_reaches_the_model_too(
     given = {"data": str(table_csv), "target": "kind", "out": str(tmp_path)}
     console = Console(file=io.StringIO())
     watched = job.Job(Options.from_mapping(given), console, 0.0)
-    watched._curves = SimpleNamespace(tell=lambda line: None)  # type: ignore[assignment]
+    quiet = SimpleNamespace(tell=lambda line: None, trouble="")
+    watched._curves = quiet  # type: ignore[assignment]
     saved: list[float] = []
 
     def save(course: Course) -> Any:

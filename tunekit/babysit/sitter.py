@@ -172,17 +172,16 @@ class Sitter:
         """Take what the person wrote since, or say in a line why not."""
         if self._steer is None:
             return
+        before = self._text
         try:
-            text = content(self._steer)
-        except ConfigError:
-            text = _UNREADABLE
-        if text == self._text:
-            return
-        self._text = text
-        try:
+            self._text = _UNREADABLE
+            self._text = text = content(self._steer)
+            if text == before:
+                return
             said = parsed(text, self._knobs)
         except ConfigError as error:
-            self._write(self.course, {"refused": str(error), **self._when()})
+            if self._text != before:
+                self._write(self.course, {"refused": str(error), **self._when()})
             return
         edit, told = edit_of(said, self._said), {}
         course = steered(self.course, edit, self._rules, self._knobs)
