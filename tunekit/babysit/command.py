@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import io
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tunekit.babysit.folder import Folder
-from tunekit.config import Parser, read_toml
-from tunekit.errors import (
-    ConfigError,
-    ResumeError,
-    StoppedError,
-    TunekitError,
-    one_line,
-)
-from tunekit.interrupt import Interrupted, listening
+from tunekit.babysit.folder import SETTINGS
+from tunekit.config import Parser, add_data, read_toml, resumable
+from tunekit.errors import ConfigError
 
 __all__ = ["main"]
 
@@ -42,46 +33,19 @@ The same command again goes on where it was stopped; a larger budget continues."
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; the exit code."""
     began = time.monotonic()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that cannot show a name from the data shows it escaped.
-            stream.reconfigure(errors="backslashreplace")
-    folder: Path | None = None
-    try:
-        with listening():
-            given = vars(_parser().read(arguments))
-            replayed = given.pop("replay", None)
-            if replayed is not None:
-                _replay(Path(replayed), given)
-                return 0
-            options = _options(given)
-            folder = options.folder
-            _run(options, began)
-    except Interrupted as stop:
-        print("\nstopped", end="", file=sys.stderr)
-        if folder is not None and Folder(folder).exists:
-            print(
-                f"; all is kept in {folder}, and the same command goes on",
-                end="",
-                file=sys.stderr,
-            )
-        print(file=sys.stderr)
-        return stop.exit_code
-    except StoppedError as error:
-        return _fail(error, 3)
-    except ResumeError as error:
-        return _fail(error.on_command_line, 2)
-    except TunekitError as error:
-        return _fail(error, 2)
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        return _fail(
-            f"{folder or 'files'} must be readable and writable, got: "
-            f"{error.strerror or error}{where}; mend that and run the same command "
-            "again: what was recorded is kept",
-            3,
-        )
-    return 0
+    found: list[Path] = []
+
+    def work() -> None:
+        given = vars(_parser().read(arguments))
+        replayed = given.pop("replay", None)
+        if replayed is not None:
+            _replay(Path(replayed), given)
+            return
+        options = _options(given)
+        found.append(options.folder)
+        _run(options, began)
+
+    return resumable(work, lambda: found[0] if found else None, SETTINGS)
 
 
 def _run(options: Any, began: float) -> None:
@@ -131,17 +95,7 @@ def _parser() -> Parser:
         description=_INTRO,
         argument_default=argparse.SUPPRESS,
     )
-    data = parser.add_argument_group("data")
-    data.add_argument("--data", metavar="FILE", help="CSV, Parquet or npz (X, y)")
-    data.add_argument("--target", metavar="COLUMN", help="the column with the class")
-    data.add_argument("--drop", metavar="COLUMNS", action="append", help="leave out")
-    data.add_argument(
-        "--split", metavar="A/B/C", help="train/validation/test shares [60/20/20]"
-    )
-    data.add_argument(
-        "--valid-data", metavar="FILE", help="validation rows of their own"
-    )
-    data.add_argument("--test-data", metavar="FILE", help="test rows of their own")
+    add_data(parser)
     budget = parser.add_argument_group("budget (without one it trains until stopped)")
     budget.add_argument(
         "--budget-epochs", metavar="N", help="epochs in all, what is tried included"
@@ -182,9 +136,3 @@ def _parser() -> Parser:
     )
     files.add_argument("--accelerator", metavar="NAME", help="auto, cpu or gpu [auto]")
     return parser
-
-
-def _fail(error: Exception | str, code: int) -> int:
-    line = one_line(" ".join(str(error).split()))
-    print(f"error: {line}", file=sys.stderr)
-    return code

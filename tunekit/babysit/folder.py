@@ -39,7 +39,7 @@ from tunekit.store import other_name
 from tunekit.store.litter import sweep
 from tunekit.trial import State
 
-__all__ = ["Folder", "Nowhere", "Stand"]
+__all__ = ["SETTINGS", "Folder", "Nowhere", "Stand"]
 
 SETTINGS, COURSE, BEFORE = "babysit.toml", "course.json", "course-before.json"
 HISTORY = "history.jsonl"
@@ -308,8 +308,6 @@ class Folder:
 
 class Nowhere:
     """The same in memory, for a model that is kept in no folder."""
-
-    exists = False
 
     def __init__(self) -> None:
         self._states: dict[str, State] = {}

@@ -195,7 +195,7 @@ def _whole(name: str, value: Any) -> int:
         number = int(str(value))
     except ValueError:
         raise ConfigError(f"{name} must be a whole number, got {value!r}") from None
-    if number < least or isinstance(value, bool):
+    if number < least:
         raise ConfigError(f"{name} must be at least {least}, got {value}")
     return number
 

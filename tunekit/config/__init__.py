@@ -1,7 +1,13 @@
 """Options of a study, from the command line, a TOML file or Python."""
 
-from tunekit.config.answer import answer
-from tunekit.config.command import Command, Parser, asks_for_module, read_command
+from tunekit.config.answer import answer, resumable
+from tunekit.config.command import (
+    Command,
+    Parser,
+    add_data,
+    asks_for_module,
+    read_command,
+)
 from tunekit.config.settings import (
     PRUNERS,
     SAMPLERS,
@@ -17,10 +23,12 @@ __all__ = [
     "Command",
     "Config",
     "Parser",
+    "add_data",
     "answer",
     "asks_for_module",
     "check_name",
     "parse_seconds",
     "read_command",
     "read_toml",
+    "resumable",
 ]

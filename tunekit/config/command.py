@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from tunekit.config.settings import PRUNERS, SAMPLERS, Config, read_toml
 from tunekit.errors import ConfigError, did_you_mean
 
-__all__ = ["Command", "Parser", "asks_for_module", "read_command"]
+__all__ = ["Command", "Parser", "add_data", "asks_for_module", "read_command"]
 
 _INTRO = """\
 Finds good hyperparameters for a neural network that classifies the rows of a table,
@@ -110,13 +110,8 @@ def asks_for_module(arguments: Sequence[str]) -> bool:
     return False
 
 
-def _parser() -> Parser:
-    """The flags; each absent one leaves the file's or the default value."""
-    parser = Parser(
-        prog="python -m tunekit.study",
-        description=_INTRO,
-        argument_default=argparse.SUPPRESS,
-    )
+def add_data(parser: Parser) -> None:
+    """The flags that say which rows are read."""
     data = parser.add_argument_group("data")
     data.add_argument("--data", metavar="FILE", help="CSV, Parquet or npz (X, y)")
     data.add_argument("--target", metavar="COLUMN", help="the column with the class")
@@ -129,6 +124,15 @@ def _parser() -> Parser:
     )
     data.add_argument("--test-data", metavar="FILE", help="test rows of their own")
 
+
+def _parser() -> Parser:
+    """The flags; each absent one leaves the file's or the default value."""
+    parser = Parser(
+        prog="python -m tunekit.study",
+        description=_INTRO,
+        argument_default=argparse.SUPPRESS,
+    )
+    add_data(parser)
     budget = parser.add_argument_group(
         "budget (any one suffices; the first to end counts)"
     )
