@@ -160,8 +160,8 @@ def _babysat(
     """One model watched; what it came to, and its line by all epochs spent."""
     from tunekit.babysit.course import Rules
     from tunekit.babysit.curves import LINE, points
-    from tunekit.babysit.folder import Nowhere
     from tunekit.babysit.job import run_of
+    from tunekit.babysit.nowhere import Nowhere
     from tunekit.babysit.nudges import recipe_knobs
     from tunekit.babysit.sitter import Sitter
     from tunekit.states import part_of

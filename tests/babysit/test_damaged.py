@@ -69,6 +69,25 @@ def test_without_any_course_that_can_be_read_it_is_refused(
     assert {p.name for p in (runs / "model" / "checkpoints").iterdir()} == kept
 
 
+def test_a_history_without_a_course_is_no_new_beginning(
+    call: Call, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*MORE, *HALF) == 0
+    folder = runs / "model"
+    before, kept = came_to(folder), (folder / HISTORY).read_bytes()
+    courses = {name: (folder / name).read_bytes() for name in (COURSE, BEFORE)}
+    for name in courses:
+        (folder / name).unlink()
+    capsys.readouterr()
+    assert call(*MORE, *WHOLE) == 2
+    assert f"must hold {COURSE}" in one_line(capsys)
+    assert (folder / HISTORY).read_bytes() == kept
+    for name, data in courses.items():
+        (folder / name).write_bytes(data)
+    assert call(*MORE, *HALF) == 0
+    assert came_to(folder) == before
+
+
 @pytest.mark.parametrize("name", [SETTINGS, "split.json", HISTORY])
 def test_what_nobody_can_make_up_for_is_to_be_restored(
     call: Call, runs: Path, name: str, capsys: pytest.CaptureFixture[str]

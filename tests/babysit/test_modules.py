@@ -51,12 +51,24 @@ def test_a_module_comes_to_its_best_epoch_and_can_be_replayed(package: str) -> N
     with torch.no_grad():
         assert float(module.loss(batch)) == pytest.approx(found.best_value, rel=1e-6)
     assert module.settings == found.settings == found.schedule[-1].settings
-    assert sum(s.epochs for s in found.schedule) == found.best_epoch
     curve = found.replay(seed=0)
-    assert min(curve) == found.best_value
-    assert len(curve) == found.best_epoch
+    assert min(curve) == found.best_value == curve[found.best_epoch - 1]
+    assert len(curve) == sum(s.epochs for s in found.schedule)
     assert found.replay(seed=1) != curve
     assert found.folder is None
+
+
+def test_progress_is_told_where_it_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    watched(budget_epochs=4)
+    assert capsys.readouterr() == ("", "")
+    watched(budget_epochs=4, progress=True, monitor="val_acc", direction="maximize")
+    out, err = capsys.readouterr()
+    assert err == ""
+    first = out.splitlines()[0]
+    assert " of 4 epochs, best 0." in first
+    assert "nudged, lr=" in first
 
 
 def test_every_hyperparameter_is_nudged_in_time() -> None:
@@ -101,6 +113,10 @@ def test_in_a_folder_it_goes_on_to_what_it_comes_to_in_memory(
         with pytest.raises(Killed):
             watched(package, **place, on_round=killing)
         assert len(told) == kill
+        report = json.loads((tmp_path / "mine" / "report.json").read_text())
+        assert not report["ended"]
+        page = (tmp_path / "mine" / "report.html").read_text()
+        assert "still being trained, or was broken off" in page
     found = watched(package, **place, on_round=killing)
     assert found.history == whole.history == told
     assert found.schedule == whole.schedule

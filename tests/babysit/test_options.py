@@ -13,7 +13,7 @@ from tunekit.babysit.options import Options
 from tunekit.errors import TunekitError
 from tunekit.study import main as study
 
-from .conftest import Call, csv, one_line, rounds
+from .conftest import Call, csv, history, one_line, rounds
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,14 @@ def test_another_hold_holds_from_then_on(call: Call, runs: Path) -> None:
     assert len(set().union(*seen)) == 1
     before = [b["settings"]["lr"] for r in lines[: -len(now)] for b in r["branches"]]
     assert len(set(before)) > 1
+    said = [line for line in history(runs / "model") if "edit" in line]
+    assert [line["edit"] for line in said] == [
+        {"hold": ["lr", "dropout", "weight_decay"]}
+    ]
+    assert said[0]["spent"] == 12
+    # Once more with the same: nothing is asked for anew.
+    assert call("--budget-epochs", "42", "--interval", "2", *held) == 0
+    assert [line for line in history(runs / "model") if "edit" in line] == said
 
 
 def test_a_file_says_the_same_as_the_command_line(

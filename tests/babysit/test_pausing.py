@@ -11,8 +11,9 @@ import torch
 
 from tunekit.babysit import rounds
 from tunekit.babysit.course import START, Round
-from tunekit.babysit.folder import Folder, Nowhere
+from tunekit.babysit.folder import Folder
 from tunekit.babysit.job import run_of
+from tunekit.babysit.nowhere import Nowhere
 from tunekit.babysit.rounds import train_round
 from tunekit.fit import LightningEngine
 from tunekit.trial import Engine, Recipe, State

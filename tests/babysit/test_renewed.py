@@ -10,7 +10,7 @@ from torch.optim import lr_scheduler as schedules
 
 from tunekit.babysit.course import START as BEGIN
 from tunekit.babysit.course import Round
-from tunekit.babysit.folder import Nowhere
+from tunekit.babysit.nowhere import Nowhere
 from tunekit.babysit.rounds import train_round
 from tunekit.modules import ModuleEngine
 

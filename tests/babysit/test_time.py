@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tunekit.babysit.course import Round, Rules
-from tunekit.babysit.folder import Nowhere
 from tunekit.babysit.job import run_of
+from tunekit.babysit.nowhere import Nowhere
 from tunekit.babysit.nudges import recipe_knobs
 from tunekit.babysit.rounds import train_round
 from tunekit.babysit.sitter import Sitter

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tunekit.babysit import job, watching
+from tunekit.babysit import job, seldom, watching
 from tunekit.babysit.course import Course
 from tunekit.babysit.options import Options
 from tunekit.babysit.sitter import Told
@@ -32,7 +32,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    for module in (job, watching):
+    for module in (seldom, watching):
         monkeypatch.setattr(module, "time", found)
     return found
 
@@ -64,18 +64,51 @@ def test_a_gain_soon_after_another_reaches_the_model_too(
     quiet = SimpleNamespace(tell=lambda line: None, trouble="")
     watched._curves = quiet  # type: ignore[assignment]
     saved: list[float] = []
+    pages: list[int] = []
 
     def save(course: Course) -> Any:
         saved.append(course.best)
 
+    def write_pages(course: Course, *, ended: bool) -> None:
+        assert not ended
+        pages.append(course.spent)
+
     monkeypatch.setattr(watched, "_save", save)
+    monkeypatch.setattr(watched, "_write_pages", write_pages)
     for second, best, since in [(0, 0.9, 0), (2, 0.4, 0), (20, 0.4, 1), (40, 0.4, 2)]:
         clock.now = float(second)
         watched._hear(told(second, best, since))
     assert saved == [0.9, 0.4]
     clock.now = 100.0
-    watched._hear(told(100, 0.4, 3))  # nothing new: nothing is written
+    watched._hear(told(100, 0.4, 3))
+    # The model is as it was, and the page tells of what was tried since.
     assert saved == [0.9, 0.4]
+    assert pages == [0, 40, 100]
+
+
+def test_pages_that_take_long_come_more_seldom(clock: Clock) -> None:
+    once, times = seldom.Seldom(30.0), []
+
+    def work() -> None:
+        times.append(clock.now)
+        clock.now += 2.0
+
+    for second in range(0, 2000, 10):
+        clock.now = max(clock.now, float(second))
+        once(work)
+    # A hundredth of the time: two seconds of two hundred.
+    assert times == [
+        0.0,
+        210.0,
+        420.0,
+        630.0,
+        840.0,
+        1050.0,
+        1260.0,
+        1470.0,
+        1680.0,
+        1890.0,
+    ]
 
 
 def test_what_is_newly_held_is_held_at_the_value_beside_it() -> None:

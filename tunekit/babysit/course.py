@@ -154,6 +154,7 @@ class Course:
         best: The lowest value of any epoch; infinite before the first.
         best_at: The checkpoint at the end of the stretch that has it.
         best_epoch: Epochs on the line up to it.
+        best_lag: Epochs of the stretch after its lowest value.
         best_settings: Those that led there.
         base: Settings that rescues begin with: the best ones, or what a rescue left.
         best_mean: The lowest mean of an interval.
@@ -178,6 +179,7 @@ class Course:
     best: float = math.inf
     best_at: str = START
     best_epoch: int = 0
+    best_lag: int = 0
     best_settings: Settings = field(default_factory=dict)
     base: Settings = field(default_factory=dict)
     best_mean: float = math.inf
@@ -197,6 +199,11 @@ class Course:
     def here(self) -> Point:
         """The newest checkpoint on the line."""
         return self.line[-1]
+
+    @property
+    def lowest_epoch(self) -> int:
+        """Epochs on the line up to the lowest value."""
+        return self.best_epoch - self.best_lag
 
     @property
     def checkpoints(self) -> set[str]:

@@ -39,7 +39,7 @@ from tunekit.store import other_name
 from tunekit.store.litter import sweep
 from tunekit.trial import State
 
-__all__ = ["SETTINGS", "Folder", "Nowhere", "Stand"]
+__all__ = ["SETTINGS", "Folder", "Stand"]
 
 SETTINGS, COURSE, BEFORE = "babysit.toml", "course.json", "course-before.json"
 HISTORY = "history.jsonl"
@@ -175,7 +175,7 @@ class Folder:
             The course, what is kept beside it, and a line on what was damaged.
 
         Raises:
-            ResumeError: Neither of the two last rounds can be read.
+            ResumeError: Neither of the two last rounds can be read, or is there.
         """
         trouble = ""
         paths = [self.path / name for name in (COURSE, BEFORE)]
@@ -195,6 +195,14 @@ class Folder:
             raise ResumeError(
                 f"{self.path} must hold a course that can be read, got damage in "
                 f"{COURSE} and no {BEFORE}; restore them from a copy",
+                other_name(self.path),
+            )
+        # A first commit that was killed leaves one line.
+        lines = len(self.history())
+        if lines > 1:
+            raise ResumeError(
+                f"{self.path} must hold {COURSE}, got a {HISTORY} of {lines} lines "
+                "without it; restore it from a copy",
                 other_name(self.path),
             )
         return None
@@ -304,38 +312,3 @@ class Folder:
                 "room or mend that, and run the same command again: what was recorded "
                 "is kept"
             ) from error
-
-
-class Nowhere:
-    """The same in memory, for a model that is kept in no folder."""
-
-    def __init__(self) -> None:
-        self._states: dict[str, State] = {}
-        self._history: list[dict[str, Any]] = []
-
-    def commit(
-        self, course: Course, beside: Mapping[str, Any], lines: Sequence[Any]
-    ) -> None:
-        """Note what a round came to."""
-        self._history += lines
-        self._states = {
-            name: state
-            for name, state in self._states.items()
-            if name in course.checkpoints
-        }
-
-    def forget_all_but(self, name: str) -> None:
-        """Let go of every other checkpoint."""
-        self._states = {name: self._states[name]}
-
-    def history(self) -> list[dict[str, Any]]:
-        """Every round and edit so far."""
-        return list(self._history)
-
-    def load(self, name: str, whose: str | None = None) -> State | None:
-        """A checkpoint; None where there is none."""
-        return self._states.get(name)
-
-    def save(self, name: str, state: State, whose: str) -> None:
-        """Keep a checkpoint."""
-        self._states[name] = state

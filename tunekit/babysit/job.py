@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from tunekit.babysit.folder import Folder
 from tunekit.babysit.nudges import Settings
 from tunekit.babysit.options import Options
 from tunekit.babysit.pages import described, write_pages
+from tunekit.babysit.seldom import Seldom
 from tunekit.babysit.sitter import Sitter, Told
 from tunekit.babysit.steer import FILE
 from tunekit.babysit.watching import Watching
@@ -36,8 +36,8 @@ __all__ = ["Job", "judged", "run_of"]
 _NEVER = 10**9
 _KEPT_BACK = 3.0
 """Seconds of a time limit for the model's evaluation and the report."""
-_MODEL_SECONDS = 30.0
-"""``model/`` is brought up to date at most so often while training goes on."""
+_RENEW_SECONDS = 30.0
+"""``model/`` and the report are renewed at most so often while training goes on."""
 
 
 class Job:
@@ -58,8 +58,8 @@ class Job:
         self.folder = Folder(options.folder)
         timeout = options.config.timeout
         self._until = None if timeout is None else began + timeout - _KEPT_BACK
-        self._saved, self._trouble = -1e9, ""
-        self._stale, self._stopped, self._known = True, False, math.inf
+        self._trouble, self._stale, self._known = "", True, math.inf
+        self._seldom = Seldom(_RENEW_SECONDS)
         self._watching = Watching(console, options.config.budget_epochs)
 
     def run(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Job:
             folder.create(settings, self.table.describe())
         with folder.alone(), closing(self.setup.engine()) as engine:
             folder.widen(settings)
-            sitter = Sitter(
+            self._sitter = sitter = Sitter(
                 engine,
                 run_of(options.recipe),
                 folder,
@@ -98,8 +98,7 @@ class Job:
             self._curves = Curves(folder.path / "tb", folder.history())
             with closing(self._curves):
                 course = sitter.sit()
-            self._stopped = sitter.stopped
-            return self._end(course, sitter.seconds)
+            return self._end(course)
 
     def _first(self, course: Course, trouble: str) -> list[str]:
         folder, table = self.folder.path, self.table
@@ -132,10 +131,15 @@ class Job:
         # A gain soon after the last is saved, too, with a later round.
         self._stale |= course.best < self._known
         self._known = min(self._known, course.best)
-        late = time.monotonic() - self._saved > _MODEL_SECONDS
-        if self._stale and late and course.best_at:
+        if course.best_at:
+            self._seldom(lambda: self._renew(course))
+
+    def _renew(self, course: Course) -> None:
+        """Bring ``model/`` and the report up to where training is."""
+        if self._stale:
             self._save(course)
-            self._stale, self._saved = False, time.monotonic()
+            self._stale = False
+        self._write_pages(course, ended=False)
 
     def _save(self, course: Course) -> State:
         """Bring ``model/`` up to date with the best epoch."""
@@ -156,11 +160,11 @@ class Job:
                 n_inputs=self.table.n_inputs,
                 classes=self.table.classes,
                 preprocessor=self.table.preprocessor,
-                info={"val_loss": course.best, "epoch": course.best_epoch},
+                info={"val_loss": course.best, "epoch": course.lowest_epoch},
             )
         return state
 
-    def _end(self, course: Course, seconds: float) -> dict[str, Any]:
+    def _end(self, course: Course) -> dict[str, Any]:
         """Save, judge on the test rows, report."""
         if not course.best_at:
             raise StoppedError(
@@ -168,17 +172,25 @@ class Job:
                 "begin with a lower learning rate (--set lr=1e-4) and another --name"
             )
         state = self._save(course)
+        test = judged(self.table, self.options.recipe, state)
+        report = self._write_pages(course, ended=True, test=test)
+        self._tell_end(course, report)
+        return report
+
+    def _write_pages(
+        self, course: Course, *, ended: bool, test: Any = None
+    ) -> dict[str, Any]:
         history = self.folder.history()
         report = described(
             self.options.config.name,
             course,
             history,
             metric="val_loss",
-            seconds=seconds,
+            seconds=self._sitter.seconds,
+            ended=ended,
         )
-        report["test"] = judged(self.table, self.options.recipe, state)
+        report["test"] = test
         write_pages(self.folder.path, report, history, self.options.knobs)
-        self._tell_end(course, report)
         return report
 
     def _tell_end(self, course: Course, report: Mapping[str, Any]) -> None:
@@ -188,7 +200,7 @@ class Job:
         say("")
         say(
             f"after {course.spent} epochs: lowest validation loss {course.best:.4f}, "
-            f"by epoch {course.best_epoch} of those that were kept"
+            f"at epoch {course.lowest_epoch} of those that were kept"
         )
         say(
             f"test accuracy {1 - test['error']:.2%} on {test['rows']:,} rows that "
@@ -202,7 +214,7 @@ class Job:
         budget = self.options.config.budget_epochs
         if budget is not None and course.spent >= budget:
             return "run the same command with a larger --budget-epochs"
-        if self._stopped:
+        if self._sitter.stopped:
             return f"take stop = true out of {FILE} and run the same command"
         return "run the same command"
 

@@ -10,7 +10,8 @@ import copy
 from collections.abc import Collection
 
 from tunekit.babysit.course import START, Course, Rules
-from tunekit.babysit.decide import Knobs, cooled, leave
+from tunekit.babysit.decide import cooled
+from tunekit.babysit.rescue import Knobs, leave
 from tunekit.babysit.steer import Edit
 
 __all__ = ["reopened", "steered", "without"]
@@ -84,5 +85,5 @@ def without(course: Course, lost: Collection[str]) -> Course:
     if course.best_at in lost:
         best = min(course.line, key=lambda point: point.loss)
         course.best, course.best_at = best.loss, best.name
-        course.best_epoch, course.base = best.epoch, {}
+        course.best_epoch, course.best_lag, course.base = best.epoch, 0, {}
     return course

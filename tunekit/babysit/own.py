@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -11,28 +10,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunekit.babysit.course import Course, Rules
+from rich.console import Console
+
+from tunekit.babysit.asked import checked_start, kept_in
+from tunekit.babysit.course import Course
 from tunekit.babysit.curves import Curves
-from tunekit.babysit.folder import Folder, Nowhere
+from tunekit.babysit.folder import Folder
 from tunekit.babysit.job import Job
-from tunekit.babysit.nudges import Knob, Settings, knobs_of
+from tunekit.babysit.nowhere import Nowhere
+from tunekit.babysit.nudges import Settings, knobs_of
 from tunekit.babysit.options import Options
 from tunekit.babysit.pages import described, write_pages
 from tunekit.babysit.replay import replayed
 from tunekit.babysit.schedule import Stretch, schedule_of
+from tunekit.babysit.seldom import Seldom
 from tunekit.babysit.sitter import Sitter, Told
-from tunekit.config import Config, check_name
-from tunekit.errors import ConfigError, ResumeError, SpaceError, StoppedError
+from tunekit.babysit.watching import Watching
+from tunekit.config import Config
+from tunekit.errors import ConfigError, StoppedError
 from tunekit.interrupt import Interrupted, listening
 from tunekit.modules import ModuleEngine
 from tunekit.states import part_of
-from tunekit.store import other_name
 from tunekit.streams import streams_kept
 from tunekit.trial import State
 
 __all__ = ["Babysat", "babysit", "babysit_table"]
 
 _FOR_EVER = 10**9
+_RENEW_SECONDS = 30.0
+"""The report is renewed at most so often while training goes on."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Babysat:
 
     Attributes:
         best_value: The lowest value of any epoch (the highest, where that is better).
-        best_epoch: Epochs on the line up to the stretch that has it.
+        best_epoch: The epoch that has it, of those that were kept.
         epochs: Epochs trained in all, what was tried included.
         settings: The hyperparameters of the best epoch.
         schedule: The way to it, to be trained again.
@@ -102,6 +108,7 @@ def babysit(
     out: str | Path | None = None,
     name: str | None = None,
     on_round: Callable[[Mapping[str, Any]], None] | None = None,
+    progress: bool = False,
 ) -> Babysat:
     """Train one LightningModule and adjust its hyperparameters as it trains.
 
@@ -133,6 +140,7 @@ def babysit(
             the same call goes on, and ``OUT/NAME/steer.toml`` may be edited meanwhile.
         name: The model's folder; needed with ``out``.
         on_round: Hears of every line of the history.
+        progress: Whether to print a line now and then, as the command does.
 
     Raises:
         ConfigError: An argument that cannot be used.
@@ -156,7 +164,7 @@ def babysit(
         4
     """
     knobs = knobs_of(space)
-    begin = _checked(knobs, start, hold)
+    begin = checked_start(knobs, start, hold)
     # One place says what an option may be.
     asked = {"budget_epochs": budget_epochs, "timeout": timeout, "seed": seed}
     config = Config.from_mapping({k: v for k, v in asked.items() if v is not None})
@@ -171,7 +179,7 @@ def babysit(
     options = Options.from_mapping(watched)
     rules = dataclasses.replace(options.rules, horizon=config.budget_epochs)
     maximize = direction == "maximize"
-    keep = _kept(out, name, space, begin, monitor, direction, seed, rules)
+    keep = kept_in(out, name, space, begin, monitor, direction, seed, rules)
     path = keep.path if isinstance(keep, Folder) else None
     engine = ModuleEngine(
         make,
@@ -188,11 +196,32 @@ def babysit(
         return {"params": dict(settings), "max_epochs": horizon}
 
     until = None if config.timeout is None else time.monotonic() + config.timeout
+    seldom = Seldom(_RENEW_SECONDS)
+    watching = Watching(_console(progress), config.budget_epochs, maximize=maximize)
+
+    def report(course: Course, *, ended: bool) -> None:
+        if path is None:
+            return
+        history = keep.history()
+        told = described(
+            path.name,
+            course,
+            history,
+            metric=monitor,
+            seconds=sitter.seconds,
+            maximize=maximize,
+            ended=ended,
+        )
+        write_pages(path, told, history, knobs)
+
     try:
         with listening(), _alone(keep), closing(_Curves(keep, monitor)) as curves:
 
             def tell(told: Told) -> None:
                 curves.tell(told.line)
+                watching(told)
+                if told.course.best_at:
+                    seldom(lambda: report(told.course, ended=False))
                 if on_round is not None:
                     on_round(told.line)
 
@@ -214,16 +243,7 @@ def babysit(
         raise KeyboardInterrupt(str(stop)) from None
     history = keep.history()
     weights = _weights(keep, course)
-    if path is not None:
-        report = described(
-            path.name,
-            course,
-            history,
-            metric=monitor,
-            seconds=sitter.seconds,
-            maximize=maximize,
-        )
-        write_pages(path, report, history, knobs)
+    report(course, ended=True)
     schedule = schedule_of(history, course.best_at)
     sign = -1.0 if maximize else 1.0
 
@@ -233,7 +253,7 @@ def babysit(
 
     return Babysat(
         best_value=sign * course.best,
-        best_epoch=course.best_epoch,
+        best_epoch=course.lowest_epoch,
         epochs=course.spent,
         settings=schedule[-1].settings,
         schedule=schedule,
@@ -250,7 +270,8 @@ def babysit_table(**options: Any) -> dict[str, Any]:
 
     Args:
         options: The command's, with underscores: ``data``, ``target``,
-            ``budget_epochs``, ``space={"lr": 0.01}``, ``hold``, ``out``, ``name``, …
+            ``budget_epochs``, ``space={"lr": 0.01}``, ``hold``, ``out``, ``name``, …;
+            ``progress=True`` prints what the command does.
 
     Returns:
         What ``report.json`` holds.
@@ -259,12 +280,10 @@ def babysit_table(**options: Any) -> dict[str, Any]:
         TunekitError: As the command says in one line.
         KeyboardInterrupt: After Ctrl-C; everything is kept.
     """
-    from rich.console import Console
-
     began = time.monotonic()
+    console = _console(options.pop("progress", False))
     try:
         with listening():
-            console = Console(file=io.StringIO())
             return Job(Options.from_mapping(options), console, began).run()
     except Interrupted as stop:
         raise KeyboardInterrupt(str(stop)) from None
@@ -287,70 +306,9 @@ class _Curves:
             self._curves.close()
 
 
-def _checked(
-    knobs: Mapping[str, Knob], start: Mapping[str, float], hold: Sequence[str]
-) -> Settings:
-    """The settings to begin with, in the order of the space."""
-    if set(start) != set(knobs):
-        raise SpaceError(
-            f"start must have a value for each of {', '.join(knobs) or 'no'} "
-            f"hyperparameters in space, got {', '.join(start) or 'none'}"
-        )
-    for name, knob in knobs.items():
-        value = start[name]
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise SpaceError(f'start "{name}" must be a number, got {value!r}')
-        if not knob.scale.low <= value <= knob.scale.high:
-            raise SpaceError(
-                f'start "{name}" must be between {knob.scale.low:g} and '
-                f"{knob.scale.high:g}, got {value:g}"
-            )
-    for name in hold:
-        if name not in knobs:
-            raise ConfigError(f'hold must name what is in space, got "{name}"')
-    return {name: float(start[name]) for name in knobs}
-
-
-def _kept(
-    out: str | Path | None,
-    name: str | None,
-    space: Mapping[str, Any],
-    start: Settings,
-    monitor: str,
-    direction: str,
-    seed: int,
-    rules: Rules,
-) -> Folder | Nowhere:
-    """Where all is kept; a folder that holds another model is refused."""
-    if out is None:
-        return Nowhere()
-    if not name:
-        raise ConfigError("name must be given where out is, got none")
-    check_name(name)
-    folder = Folder(Path(out) / name)
-    settings: dict[str, Any] = {
-        "monitor": monitor,
-        "direction": direction,
-        "seed": seed,
-        "start": start,
-        "space": {key: scale.as_setting() for key, scale in space.items()},
-        "interval": rules.interval,
-        "burst": rules.burst,
-        "nudges": rules.nudges,
-        "patience": rules.patience,
-    }
-    if not folder.exists:
-        folder.create(settings, None)
-        return folder
-    before = folder.settings()
-    for key in sorted({*settings, *before}):
-        if before.get(key) != settings.get(key):
-            raise ResumeError(
-                f'the model "{name}" was begun with {key} {before.get(key)}, now '
-                f"{settings.get(key)}",
-                other_name(folder.path),
-            )
-    return folder
+def _console(progress: bool) -> Console:
+    """Where lines are printed, or nowhere."""
+    return Console(highlight=False, quiet=not progress)
 
 
 def _alone(keep: Folder | Nowhere) -> AbstractContextManager[None]:

@@ -36,6 +36,7 @@ def described(
     metric: str,
     seconds: float,
     maximize: bool = False,
+    ended: bool = True,
 ) -> dict[str, Any]:
     """What ``report.json`` holds.
 
@@ -46,17 +47,19 @@ def described(
         metric: What its value is.
         seconds: Of training, in all processes.
         maximize: Whether higher values are better.
+        ended: Whether training is over, for now; else it goes on, or was broken off.
     """
     rounds = Counter(line["doing"] for line in history if "doing" in line)
     schedule = schedule_of(history, course.best_at)
     return {
         "model": name,
         "metric": metric,
+        "ended": ended,
         "epochs_trained": course.spent,
         "seconds": round(seconds, 1),
         "best": {
             "value": -course.best if maximize else course.best,
-            "epoch": course.best_epoch,
+            "epoch": course.lowest_epoch,
             "settings": schedule[-1].settings if schedule else {},
         },
         "rounds": {each: rounds[each] for each in ("burst", "train", "rescue", "cool")},

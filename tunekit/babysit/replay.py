@@ -8,7 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunekit.babysit.folder import Folder, Nowhere
+from tunekit.babysit.folder import Folder
+from tunekit.babysit.nowhere import Nowhere
 from tunekit.babysit.nudges import Settings
 from tunekit.babysit.rounds import train_round
 from tunekit.babysit.schedule import Stretch, as_rounds, schedule_of

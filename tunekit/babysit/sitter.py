@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tunekit.babysit.course import Course, Outcome, Round, Rules
-from tunekit.babysit.decide import after, next_round
-from tunekit.babysit.folder import Folder, Nowhere
+from tunekit.babysit.decide import after, cooling, next_round
+from tunekit.babysit.folder import Folder
+from tunekit.babysit.nowhere import Nowhere
 from tunekit.babysit.nudges import Knob, Settings
 from tunekit.babysit.outside import reopened, steered, without
 from tunekit.babysit.rounds import train_round
@@ -92,6 +93,7 @@ class Sitter:
         self._said: dict[str, Any] = {}
         self._text = ""
         self._before, self._trained = 0.0, 0
+        self._asked = Edit()
         self._steer: Path | None = None
         if isinstance(keep, Folder):
             self._steer = keep.path / FILE
@@ -111,10 +113,15 @@ class Sitter:
         """Train until the budget is spent, the time is up, or a person says stop."""
         if self._steer is not None and not self._steer.exists():
             self._steer.write_text(template(self.course.settings), "utf-8")
+        if self._asked:
+            self._take(self._asked, {})
         while True:
             self._heed()
-            rules = self._rules_now()
-            tried = next_round(self.course, rules, self._knobs, self._seed)
+            tried = next_round(self.course, self._rules, self._knobs, self._seed)
+            rules = self._rules_now(tried)
+            if rules is not self._rules:
+                self.course = cooling(self.course, rules, self._knobs)
+                tried = next_round(self.course, rules, self._knobs, self._seed)
             if tried is None or self._is_late() or not self._round(tried, rules):
                 return self.course
 
@@ -183,13 +190,18 @@ class Sitter:
             if self._text != before:
                 self._write(self.course, {"refused": str(error), **self._when()})
             return
-        edit, told = edit_of(said, self._said), {}
-        course = steered(self.course, edit, self._rules, self._knobs)
-        if self._said.get("stop") and not said.get("stop"):
-            course, told = reopened(course), {"stop": False}
+        edit = edit_of(said, self._said)
+        opens = self._said.get("stop") and not said.get("stop")
         self._said = said
-        if edit or told:
-            self._write(course, {"edit": {**_edit(edit), **told}, **self._when()})
+        if edit or opens:
+            self._take(edit, {"stop": False} if opens else {})
+
+    def _take(self, edit: Edit, told: Mapping[str, Any]) -> None:
+        """Do as a person wants from here on."""
+        course = steered(self.course, edit, self._rules, self._knobs)
+        if told:
+            course = reopened(course)
+        self._write(course, {"edit": {**_edit(edit), **told}, **self._when()})
 
     def _when(self) -> dict[str, Any]:
         return {"spent": self.course.spent, "after_round": self.course.rounds}
@@ -227,8 +239,7 @@ class Sitter:
                 f"{course.here.epoch} of the line"
             )
         if beside.get("held", self._held) != self._held:
-            edit = Edit(held=self._held)
-            course = steered(course, edit, self._rules, self._knobs)
+            self._asked = Edit(held=self._held)
         self.course = self._with_more(course)
 
     def _with_more(self, course: Course) -> Course:
@@ -242,15 +253,20 @@ class Sitter:
             return course
         return reopened(course) if left > planned else course
 
-    def _rules_now(self) -> Rules:
-        """The rules; near the end of a time limit, with the epochs that still fit."""
-        if self._until is None or not self._trained or self.course.doing == "cool":
+    def _rules_now(self, tried: Round | None) -> Rules:
+        """The rules; near the end of a time limit, with the epochs that still fit.
+
+        Args:
+            tried: The next round by the rules as they are, which takes time, too.
+        """
+        if tried is None or self._until is None or not self._trained:
             return self._rules
         now = time.monotonic()
         left, whole = self._until - now, self._until - self._began
-        if left > self._rules.cool * whole:
-            return self._rules
         a_second = self._trained / max(1e-9, now - self._began)
+        after = left - tried.cost / a_second
+        if tried.doing == "cool" or after > self._rules.cool * whole:
+            return self._rules
         epochs = max(1, int(_COOL_SAFELY * left * a_second))
         horizon = self.course.spent + epochs
         if self._rules.horizon is not None:

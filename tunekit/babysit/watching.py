@@ -27,10 +27,14 @@ class Watching:
     Args:
         console: Where to.
         horizon: Epochs in all; None for no end.
+        maximize: Whether higher values are better.
     """
 
-    def __init__(self, console: Console, horizon: int | None) -> None:
+    def __init__(
+        self, console: Console, horizon: int | None, *, maximize: bool = False
+    ) -> None:
         self._console, self._horizon = console, horizon
+        self._sign = -1.0 if maximize else 1.0
         self._said, self._began = -1e9, time.monotonic()
         self._doing = ""
 
@@ -58,7 +62,7 @@ class Watching:
         self._said = now
         course = told.course
         of = "" if self._horizon is None else f" of {self._horizon}"
-        head = f"{course.spent}{of} epochs, best {course.best:.4f}"
+        head = f"{course.spent}{of} epochs, best {self._sign * course.best:.4f}"
         if turned:
             back = f"back to epoch {_start(told).epoch} with other settings"
             self.say(f"{head}: worse, or no better for long; {back}")
@@ -69,7 +73,7 @@ class Watching:
             "rescue": "trying other settings",
             "cool": "cooling down",
         }[line["doing"]]
-        here = course.here.loss
+        here = self._sign * course.here.loss
         self.say(f"{head}, now {here:.4f}: {doing}, {settings(course.settings)}")
 
 
