@@ -1,8 +1,9 @@
 """What experiments claim: a number with its interval, and the line it is beyond.
 
-A claim holds where the whole interval lies beyond the line. It is made of one sample a
-run (a seed, a table), so that anybody can make it again from a report, and another run
-of the experiment can be held against it.
+A claim holds where the whole interval lies beyond the line, is refuted where the whole
+of it lies on the other side, and is not sure otherwise. It is made of one sample a run
+(a seed, a table), so that anybody can make it again from a report, and another run of
+the experiment can be held against it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from record import table
+from scipy.stats import binomtest
 from scipy.stats import t as student
 
-__all__ = ["Claim", "claim", "claims_table", "differences", "ratio_claim"]
+__all__ = [
+    "Claim",
+    "claim",
+    "claims_table",
+    "count_claim",
+    "differences",
+    "doubt",
+    "ratio_claim",
+    "share_claim",
+]
 
 _SHARE = 0.95
+_HOLDS, _OPEN, _REFUTED = "yes", "not sure", "no"
 
 
 @dataclass(frozen=True)
@@ -43,11 +55,12 @@ class Claim:
     samples: int
 
     @property
-    def holds(self) -> bool:
-        """Whether the whole interval lies on the side that is claimed."""
-        if self.side == "above":
-            return self.low > self.line
-        return self.high < self.line
+    def holds(self) -> str:
+        """``yes`` or ``no`` where the whole interval lies on one side."""
+        above, below = self.low > self.line, self.high < self.line
+        if not above and not below:
+            return _OPEN
+        return _HOLDS if above == (self.side == "above") else _REFUTED
 
     def as_dict(self) -> dict[str, Any]:
         """Its fields, and whether it holds."""
@@ -102,6 +115,37 @@ def ratio_claim(
     )
 
 
+def share_claim(says: str, wins: Sequence[bool], *, above: float) -> Claim:
+    """A claim about how often something is so, with the exact binomial interval.
+
+    Clopper and Pearson 1934: no such interval leaves the range from zero to one, and it
+    has a width where all samples agree.
+    """
+    test = binomtest(sum(map(bool, wins)), len(wins))
+    ends = test.proportion_ci(_SHARE, "exact")
+    return Claim(
+        says=says,
+        value=float(test.statistic),
+        low=float(ends.low),
+        high=float(ends.high),
+        line=above,
+        side="above",
+        samples=len(wins),
+    )
+
+
+def count_claim(says: str, counts: Sequence[int]) -> Claim:
+    """A claim that something never happens; the value is the most of any run."""
+    most = float(max(counts))
+    return Claim(says, most, most, most, 0.5, "below", len(counts))
+
+
+def doubt(found: Mapping[str, Any]) -> str:
+    """What is to be said beside the number of a claim that does not hold."""
+    holds = found["holds"]
+    return {_HOLDS: "", _OPEN: " (not sure)", _REFUTED: " (surely not)"}[holds]
+
+
 def claims_table(claims: Iterable[Claim | Mapping[str, Any]]) -> str:
     """Every claim with its figures, and whether it holds."""
     lines = []
@@ -114,7 +158,7 @@ def claims_table(claims: Iterable[Claim | Mapping[str, Any]]) -> str:
                 f"{of['low']:.3g} to {of['high']:.3g}",
                 f"{of['side']} {of['line']:.3g}",
                 str(of["samples"]),
-                "yes" if of["holds"] else "no",
+                of["holds"],
             )
         )
     head = ("claim", "mean", "95 % interval", "must be", "samples", "holds")
@@ -126,8 +170,8 @@ def differences(
 ) -> list[str]:
     """How claims that were measured again differ from those of a report.
 
-    Nothing where each is there, holds as before, and lies in the interval that was
-    recorded, or so near that it is rounding.
+    Nothing where each is there, of as many samples, holds as before, and lies in the
+    interval that was recorded, or so near that it is rounding.
     """
     found = []
     before = {each["says"]: each for each in recorded}
@@ -135,9 +179,16 @@ def differences(
         old = before.pop(each.says, None)
         if old is None:
             found.append(f'"{each.says}" is not in the report')
+        elif old["samples"] != each.samples:
+            found.append(
+                f'"{each.says}" has {each.samples} samples now, recorded '
+                f"{old['samples']}"
+            )
         elif old["holds"] != each.holds:
-            does = "holds" if each.holds else "does not hold"
-            found.append(f'"{each.says}" {does} now: {each.low:.3g} to {each.high:.3g}')
+            found.append(
+                f'"{each.says}" holds: {each.holds} now, recorded {old["holds"]} '
+                f"({each.low:.3g} to {each.high:.3g})"
+            )
         else:
             room = 1e-6 * max(1.0, abs(old["value"]))
             if not old["low"] - room <= each.value <= old["high"] + room:

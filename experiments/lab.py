@@ -7,22 +7,27 @@ and tables) and ``pictures.py`` (``draw``); its ``run.py`` calls :func:`main`.
     python run.py            measure, and write what was found
     python run.py --check    measure, and compare with what is written
     python run.py --quick    does it run? seconds, of no use
+    python run.py --retell   claims, tables and pictures anew from report.json alone
+
+Exit codes: 0; 1 where a check finds another verdict; 2 where nothing can be measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import record
 from claims import Claim, differences
+from defaults import resolved, settings
 
-__all__ = ["Asked", "Experiment", "main", "resolved", "settings"]
+__all__ = ["Asked", "Experiment", "main", "settings"]
 
 _PACKAGES = ("torch", "optuna", "pytorch-lightning", "numpy", "scikit-learn")
 
@@ -49,16 +54,6 @@ class Asked:
         print(f"  {text}", flush=True)
 
 
-class Results(Protocol):
-    """What ``results.py`` gives."""
-
-    QUESTION: str
-
-    def claims(self, report: Mapping[str, Any]) -> list[Claim]: ...
-
-    def fill(self, text: str, report: Mapping[str, Any]) -> str: ...
-
-
 @dataclass(frozen=True)
 class Experiment:
     """One question.
@@ -68,43 +63,88 @@ class Experiment:
         parts: What is measured, by name, in the order of the report.
         results: Its claims and tables.
         draw: The pictures of a report, by file name.
-        needs_tables: Whether it asks for real tables.
+        on_tables: The parts that are measured on real tables.
     """
 
     home: Path
     parts: Mapping[str, Callable[[Asked], Report]]
     results: Any
     draw: Callable[[Mapping[str, Any]], Mapping[str, str]]
-    needs_tables: bool = False
+    on_tables: Sequence[str] = ()
 
 
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
-    """Measure and write, or check; 1 where a check finds another verdict."""
+    """Measure and write, or check; the exit code."""
     options = _options(experiment, arguments)
     home, results = experiment.home, experiment.results
-    if experiment.needs_tables and options.tables is None and not options.quick:
-        print("skipped: give --tables FOLDER, with NAME/NAME.csv in it")
-        return 0
-    began = time.monotonic()
+    parts = options.part or [*experiment.parts]
+    if options.retell:
+        return _written(experiment, _recorded(home), home)
+    out = home if options.out is None else options.out.resolve()
+    why_not = _why_not(experiment, options, parts, out)
+    if why_not:
+        print(f"error: {why_not}", file=sys.stderr)
+        return 2
     asked = Asked(home, options.quick, options.tables)
     report = _begun(home, options.part)
-    for name, measure in experiment.parts.items():
-        if options.part is None or name in options.part:
+    began = time.monotonic()
+    for name in experiment.parts:
+        if name in parts:
             print(f"{home.name}: {name}", flush=True)
-            report[name] = measure(asked)
-    if options.part is None:
-        report["seconds"] = round(time.monotonic() - began)
+            report[name] = experiment.parts[name](asked)
+    _took(report, options.part, round(time.monotonic() - began))
+    if options.check:
+        return _check(home, results.claims(report), parts)
+    out = record.place(options.out, home, quick=options.quick)
+    return _written(experiment, report, out)
+
+
+def _written(experiment: Experiment, report: Report, out: Path) -> int:
+    """Write a report, and all that is told from it."""
+    results = experiment.results
     claims = results.claims(report)
     report["claims"] = [each.as_dict() for each in claims]
-    if options.check:
-        return _check(home, claims)
-    out = record.place(options.out, home, quick=options.quick)
     for name, picture in experiment.draw(report).items():
         (out / name).write_text(picture, encoding="utf-8")
-    record.write(report, home, out, results.fill)
-    held = sum(each.holds for each in claims)
+    record.write(report, experiment.home, out, results.fill)
+    held = sum(each.holds == "yes" for each in claims)
     print(f"{held} of {len(claims)} claims hold; written to {out}")
     return 0
+
+
+def _why_not(
+    experiment: Experiment, options: argparse.Namespace, parts: Sequence[str], out: Path
+) -> str:
+    """Why this cannot be measured, or not be compared; empty where it can."""
+    home = experiment.home
+    if options.quick:
+        return ""
+    if options.part and _recorded(home)["resolved"] != resolved(home):
+        return (
+            "--part keeps the other parts, which were measured under other defaults "
+            "than today's; measure all of them"
+        )
+    wanted = [name for name in parts if name in experiment.on_tables]
+    if wanted and options.tables is None and (options.check or out == home):
+        return (
+            f"{' and '.join(wanted)} must be measured on the real tables that are "
+            "recorded, got none; give --tables FOLDER, with NAME/NAME.csv in it, or "
+            "--out to write elsewhere"
+        )
+    return ""
+
+
+def _recorded(home: Path) -> Report:
+    found: Report = json.loads((home / "report.json").read_text("utf-8"))
+    return found
+
+
+def _took(report: Report, parts: Sequence[str] | None, seconds: int) -> None:
+    if parts is None:
+        report["seconds"] = seconds
+        return
+    for name in parts:
+        report["again"][name]["seconds"] = seconds
 
 
 def _begun(home: Path, parts: Sequence[str] | None) -> Report:
@@ -112,46 +152,23 @@ def _begun(home: Path, parts: Sequence[str] | None) -> Report:
     made = record.made(_PACKAGES)
     if parts is None:
         return {"made": made, "resolved": resolved(home)}
-    report: Report = json.loads((home / "report.json").read_text("utf-8"))
-    again = {**report.get("again", {}), **dict.fromkeys(parts, made)}
-    return {**report, "again": again, "resolved": resolved(home)}
-
-
-def settings(home: Path) -> dict[str, Any]:
-    """What ``study.toml`` says."""
-    from tunekit.config import read_toml
-
-    return read_toml(str(home / "study.toml"))
-
-
-def resolved(home: Path) -> dict[str, Any]:
-    """Every setting that the runs go by, defaults among them.
-
-    A verdict was measured under these: where a default has changed since, it must be
-    measured again.
-    """
-    from tunekit import Config
-    from tunekit.space import recipe_space
-    from tunekit.trial import Recipe
-
-    given = settings(home)
-    config = Config.from_mapping(given)
-    found = {
-        **config.as_settings(),
-        "space": recipe_space(config.space, 1024).as_settings(),
-        "recipe": Recipe().as_dict(),
+    report = _recorded(home)
+    again = {
+        **report.get("again", {}),
+        **{name: {"made": made} for name in parts},
     }
-    plain: dict[str, Any] = json.loads(json.dumps(found))
-    return plain
+    return {**report, "again": again}
 
 
-def _check(home: Path, claims: Sequence[Claim]) -> int:
-    recorded = json.loads((home / "report.json").read_text("utf-8"))
-    found = differences(recorded["claims"], claims)
+def _check(home: Path, claims: Sequence[Claim], parts: Sequence[str]) -> int:
+    found = differences(_recorded(home)["claims"], claims)
     for each in found:
         print(f"{home.name}: {each}")
     if not found:
-        print(f"{home.name}: {len(claims)} claims as recorded")
+        print(
+            f"{home.name}: {len(claims)} claims as recorded; measured again: "
+            f"{', '.join(parts)}"
+        )
     return int(bool(found))
 
 
@@ -170,6 +187,11 @@ def _options(
         action="append",
         choices=[*experiment.parts],
         help="measure this again, and keep the rest; all by default",
+    )
+    parser.add_argument(
+        "--retell",
+        action="store_true",
+        help="claims, tables and pictures anew from the report; measure nothing",
     )
     parser.add_argument("--quick", action="store_true", help="show that it runs")
     parser.add_argument(

@@ -33,6 +33,8 @@ __all__ = [
 
 EXPERIMENTS = Path(__file__).resolve().parent
 NOTHING = "Not measured yet."
+_CODE = ("../tunekit", "*.py", "*.toml")
+_CHANGED = " and changes"
 
 
 def fill(text: str, tables: Mapping[str, str]) -> str:
@@ -127,8 +129,9 @@ def made(packages: Sequence[str], machine: str | None = None) -> dict[str, Any]:
         packages: Whose versions are told, beside Python's.
         machine: What it ran on; this processor when None.
     """
-    git = ["git", "-C", str(EXPERIMENTS), "rev-parse", "HEAD"]
-    asked = subprocess.run(git, capture_output=True, text=True, check=False)
+    commit = _git("rev-parse", "HEAD").strip() or None
+    # What was measured is that commit's only where no code differs from it.
+    changed = _git("status", "--porcelain", "--", *_CODE)
     return {
         "date": datetime.date.today().isoformat(),
         "machine": machine or processor(),
@@ -136,8 +139,13 @@ def made(packages: Sequence[str], machine: str | None = None) -> dict[str, Any]:
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in packages},
         },
-        "commit": asked.stdout.strip() or None,
+        "commit": f"{commit}{_CHANGED}" if commit and changed else commit,
     }
+
+
+def _git(*words: str) -> str:
+    git = ["git", "-C", str(EXPERIMENTS), *words]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout
 
 
 def parts_made(report: Mapping[str, Any]) -> str:
@@ -146,9 +154,15 @@ def parts_made(report: Mapping[str, Any]) -> str:
     for name, part in report.items():
         found = part["made"]
         versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
-        commit = (found["commit"] or "–")[:9]
-        lines.append((name, found["date"], found["machine"], versions, commit))
-    return table(("part", "date", "machine", "versions", "commit"), lines, left=5)
+        commit, *changes = (found["commit"] or "–").split(" ", 1)
+        commit = " ".join([commit[:9], *changes])
+        seconds = part.get("seconds")
+        took = "–" if seconds is None else f"{seconds / 60:.1f} min"
+        lines.append((name, found["date"], found["machine"], versions, commit, took))
+    head: tuple[str, ...] = ("part", "date", "machine", "versions", "commit", "took")
+    if not any("seconds" in part for part in report.values()):
+        head, lines = head[:5], [line[:5] for line in lines]
+    return table(head, lines, left=5)
 
 
 def processor() -> str:

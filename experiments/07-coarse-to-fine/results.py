@@ -13,6 +13,7 @@ from record import table
 __all__ = ["QUESTION", "answer", "claims", "fill", "lowest", "shown", "tables"]
 
 QUESTION = "Coarse to fine or random draws all over the space, at equal epochs?"
+RESTS_ON = ("search",)
 OURS, FLAT = "coarse-to-fine", "random"
 PRUNERS = {"none": "each trained to its end", "promote": "paused and promoted"}
 SHARES = (0.2, 0.4, 1.0)

@@ -15,4 +15,6 @@ import results
 
 if __name__ == "__main__":
     home = Path(__file__).resolve().parent
-    sys.exit(lab.main(lab.Experiment(home, measure.PARTS, results, pictures.draw)))
+    on_tables = ("real",)
+    of = lab.Experiment(home, measure.PARTS, results, pictures.draw, on_tables)
+    sys.exit(lab.main(of))

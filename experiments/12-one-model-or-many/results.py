@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 QUESTION = "One model watched and nudged, a tuned schedule, or a search of many models?"
+RESTS_ON = ("search", "babysit")
 NAMES = {
     "fixed": "default learning rate, fixed",
     "tuned": "cosine, its learning rate tuned",

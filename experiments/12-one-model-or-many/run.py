@@ -15,5 +15,6 @@ import results
 
 if __name__ == "__main__":
     home = Path(__file__).resolve().parent
-    of = lab.Experiment(home, measure.PARTS, results, pictures.draw, needs_tables=True)
+    on_tables = ("schedules", "babysat")
+    of = lab.Experiment(home, measure.PARTS, results, pictures.draw, on_tables)
     sys.exit(lab.main(of))
