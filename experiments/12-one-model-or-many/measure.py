@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import io
-import json
 import multiprocessing
-import os
-import random
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import lab
+from broken import killed, steered
 
-__all__ = ["LRS", "OTHERS", "PARTS", "TABLES"]
+__all__ = ["PARTS"]
 
-TABLES = ("credit_g", "phoneme", "soybean")
-"""Those of experiment 02, on which the claims rest."""
-OTHERS = ("car", "titanic")
-"""Two more, to see whether it is these three alone."""
+TABLES = ("credit_g", "phoneme", "soybean", "car", "titanic", "splice", "winequality")
+SAME = {"n_layers": 2, "width": 128, "batch_size": 64}
+"""The network of the one model, for a search that is to cost as much an epoch."""
 LRS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Of the cosine schedule; the best of them, over all seeds, is the tuned one."""
 _SEEDS = 5
 _TOO_HIGH = 30.0
-_KILLS = 5
 _NEVER = 10**9
 
 Report = dict[str, Any]
@@ -46,7 +38,7 @@ def babysat(asked: lab.Asked) -> Report:
 
 def _measured(asked: lab.Asked, one: Callable[[Any], Report]) -> Report:
     settings = lab.settings(asked.home)
-    names: tuple[str, ...] = (*TABLES, *OTHERS)
+    names: tuple[str, ...] = TABLES
     seeds, lrs = _SEEDS, LRS
     if asked.quick:
         names, seeds, lrs = ("digits",), 2, (3e-3, 1e-2)
@@ -72,7 +64,7 @@ def _one(
     from tunekit.trial import Recipe, Run
 
     name, data, seed, settings, lrs = job
-    engine, tested = _set_up(job)
+    engine, tested, sizes = _set_up(job)
     recipes = {
         "fixed": Recipe(schedule="constant"),
         "fixed too high": Recipe(schedule="constant", lr=_TOO_HIGH * Recipe().lr),
@@ -107,7 +99,11 @@ def _one(
         )
         curve = [_short(m.val_loss) for m in fits[[*recipes].index(best)].curve]
         found["curves"] = {best: [[n + 1, loss] for n, loss in enumerate(curve)]}
-    found["ways"]["many"] = _many({**settings, **data, "seed": seed})
+    for key, space in (("many", SAME), ("many of any size", {})):
+        asks = {**settings, **data, "seed": seed, "space": space}
+        found["ways"][key], curve = _many(asks, sizes)
+        if seed == 0:
+            found["curves"][key] = curve
     return found
 
 
@@ -118,7 +114,7 @@ def _watched(
     from tunekit.trial import Recipe
 
     name, _, seed, settings, _ = job
-    engine, tested = _set_up(job)
+    engine, tested, _ = _set_up(job)
     found: Report = {"table": name, "seed": seed, "ways": {}}
     for key, factor in (("babysat", 1.0), ("babysat, too high", _TOO_HIGH)):
         lr = factor * Recipe().lr
@@ -130,8 +126,8 @@ def _watched(
     return found
 
 
-def _set_up(job: tuple[Any, ...]) -> tuple[Any, Callable[..., float]]:
-    """What trains on a table's rows, and the loss on its test rows."""
+def _set_up(job: tuple[Any, ...]) -> tuple[Any, Callable[..., float], tuple[int, int]]:
+    """What trains on a table's rows, the loss on its test rows, inputs and classes."""
     import torch
 
     from tunekit import Config
@@ -151,7 +147,7 @@ def _set_up(job: tuple[Any, ...]) -> tuple[Any, Callable[..., float]]:
         loss_N, _ = judge.figures(judge.probabilities(recipe, fitted))
         return float(loss_N.mean())
 
-    return engine, tested
+    return engine, tested, (table.n_inputs, len(table.classes))
 
 
 def _babysat(
@@ -198,8 +194,10 @@ def _babysat(
     return way, curve
 
 
-def _many(settings: Mapping[str, Any]) -> Report:
-    """A search of many models with as many epochs."""
+def _many(
+    settings: Mapping[str, Any], sizes: tuple[int, int]
+) -> tuple[Report, list[list[float]]]:
+    """A search of many models with as many epochs; its best so far by epochs spent."""
     from rich.console import Console
 
     from tunekit import Config
@@ -209,123 +207,34 @@ def _many(settings: Mapping[str, Any]) -> Report:
         config = Config.from_mapping({**settings, "out": out, "name": "many"})
         result = study(config, console=Console(file=io.StringIO()))
         lowest = min(loss for _, loss in result.history)
-        return {
+        way = {
             "final": _short(lowest),
             "lowest": _short(lowest),
             "test": _short(result.report["model"]["loss"]),
             "spent": result.report["epochs_trained"],
             "trials": result.report["trials"]["total"],
+            "work": _short(_work(result, sizes) / settings["budget_epochs"]),
         }
+        return way, [[spent, _short(loss)] for spent, loss in result.history]
 
 
-def killed(asked: lab.Asked) -> Report:
-    """The same model, killed again and again and never."""
-    kills, epochs = (1, 30) if asked.quick else (_KILLS, 200)
-    found = []
-    for seed in range(2 if asked.quick else 3):
-        with tempfile.TemporaryDirectory() as out:
-            whole, broken = Path(out) / "whole", Path(out) / "broken"
-            began = time.monotonic()
-            _run(whole, seed, epochs)
-            seconds = time.monotonic() - began
-            drawn, done = random.Random(seed), 0
-            while done < kills:
-                # Early enough that five times do not come to the end.
-                if not _run(broken, seed, epochs, drawn.uniform(0.1, 0.4) * seconds):
-                    break
-                done += 1
-            _run(broken, seed, epochs)
-            a, b = (_told(each / "model-0") for each in (whole, broken))
-            model = "model/model.safetensors"
-            same = (whole / "model-0" / model).read_bytes() == (
-                broken / "model-0" / model
-            ).read_bytes()
-            found.append(
-                {
-                    "seed": seed,
-                    "kills": done,
-                    "rounds": len(a),
-                    "rounds that differ": sum(
-                        x != y for x, y in zip(a, b, strict=False)
-                    )
-                    + abs(len(a) - len(b)),
-                    "same weights": same,
-                }
-            )
-            asked.say(f"killed {done} times, seed {seed}")
-    return {"runs": found}
+def _work(result: Any, sizes: tuple[int, int]) -> float:
+    """Epochs of a search, each weighed by the multiplications of its network.
 
+    One is an epoch of the default network; batches do not change what an epoch takes.
+    """
+    from tunekit.sizes import parameter_count
+    from tunekit.trial import Recipe
 
-def _run(out: Path, seed: int, epochs: int, kill_after: float | None = None) -> bool:
-    """The command; whether it was killed before it ended."""
-    command = [sys.executable, "-m", "tunekit.babysit", "--out", str(out)]
-    command += ["--name", "model-0", "--seed", str(seed), "--accelerator", "cpu"]
-    command += ["--budget-epochs", str(epochs)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        code = process.wait(kill_after)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return True
-    if code:
-        raise SystemExit(f"{' '.join(command)} ended with {code}")
-    return False
-
-
-def _told(folder: Path) -> list[Any]:
-    text = (folder / "history.jsonl").read_text("utf-8")
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def steered(asked: lab.Asked) -> Report:
-    """A person steps in after the third round, and wrongly after the sixth."""
-    from tunekit.babysit.job import Job
-    from tunekit.babysit.options import Options
-    from tunekit.babysit.steer import FILE
-
-    found = []
-    for seed in range(2 if asked.quick else 3):
-        with tempfile.TemporaryDirectory() as out:
-            asks = {"out": out, "name": "steered", "seed": seed, "budget_epochs": 60}
-            options = Options.from_mapping({**asks, "accelerator": "cpu"})
-            job = Job(options, _silent(), time.monotonic())
-            file = options.folder / FILE
-            hear = job._hear
-
-            def edit(told: Any, file: Path = file, hear: Any = hear) -> None:
-                hear(told)
-                if told.line.get("round") == 3:
-                    file.write_text("lr = 0.0007\n", "utf-8")
-                if told.line.get("round") == 6:
-                    file.write_text("lr = -1\n", "utf-8")
-
-            job._hear = edit  # type: ignore[method-assign]
-            job.run()
-            lines = _told(options.folder)
-        at = next(i for i, line in enumerate(lines) if "edit" in line)
-        wrong = next(i for i, line in enumerate(lines) if "refused" in line)
-        before = lines[wrong - 1]["branches"][lines[wrong - 1]["kept"] or 0]
-        after = lines[wrong + 1]["branches"][0]
-        found.append(
-            {
-                "seed": seed,
-                "asked after round": 3,
-                "lr of the next round": lines[at + 1]["branches"][0]["settings"]["lr"],
-                "refused": lines[wrong]["refused"],
-                "lr before": before["settings"]["lr"],
-                "lr after": after["settings"]["lr"],
-            }
-        )
-    return {"wanted": 0.0007, "runs": found}
-
-
-def _silent() -> Any:
-    from rich.console import Console
-
-    return Console(file=io.StringIO())
+    one, _ = parameter_count(Recipe(), *sizes)
+    names = {"n_layers", "width", "shape"}
+    work = 0.0
+    for row in result.trials.to_dict("records"):
+        known = {n: row[n] for n in names & row.keys() if row[n] == row[n]}
+        shape = {n: int(v) if n != "shape" else v for n, v in known.items()}
+        count, _ = parameter_count(Recipe(**shape), *sizes)
+        work += row["epochs"] * count / one
+    return work
 
 
 def _data(folder: Path | None, name: str) -> dict[str, Any]:
