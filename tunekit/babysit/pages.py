@@ -6,6 +6,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -135,8 +136,7 @@ def _joined(schedule: Sequence[Stretch]) -> list[Stretch]:
     for each in schedule:
         if found and found[-1].settings == each.settings:
             last = found[-1]
-            longer = last.epochs + each.epochs
-            found[-1] = Stretch(longer, last.settings, last.round)
+            found[-1] = replace(last, epochs=last.epochs + each.epochs)
         else:
             found.append(each)
     return found

@@ -28,11 +28,14 @@ class Stretch:
         epochs: How many.
         settings: The hyperparameters.
         round: The round it was, which names its random stream.
+        horizon: The budget at that time, by which a module's own schedule may go; None
+            for no end.
     """
 
     epochs: int
     settings: Settings
     round: int
+    horizon: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -54,10 +57,10 @@ def schedule_of(history: Sequence[Mapping[str, Any]], to: str) -> list[Stretch]:
         ...     {"from": "", "to": "000001-0", "settings": {"lr": 0.1}, "val": [1.0]},
         ... ]}
         >>> schedule_of([line], "000001-0")
-        [Stretch(epochs=1, settings={'lr': 0.1}, round=1)]
+        [Stretch(epochs=1, settings={'lr': 0.1}, round=1, horizon=None)]
     """
     made = {
-        branch["to"]: (line["round"], branch)
+        branch["to"]: (line, branch)
         for line in history
         if "branches" in line
         for branch in line["branches"]
@@ -70,8 +73,9 @@ def schedule_of(history: Sequence[Mapping[str, Any]], to: str) -> list[Stretch]:
                 f"history.jsonl must tell how checkpoint {to} came to be, and does "
                 "not; restore it from a copy"
             )
-        number, branch = made[to]
-        found.append(Stretch(len(branch["val"]), dict(branch["settings"]), number))
+        line, branch = made[to]
+        settings, horizon = dict(branch["settings"]), line.get("horizon")
+        found.append(Stretch(len(branch["val"]), settings, line["round"], horizon))
         to = branch["from"]
     return found[::-1]
 

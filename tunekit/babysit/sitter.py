@@ -160,6 +160,7 @@ class Sitter:
             "kept": kept,
             "best": _json(sign * course.best),
             "line": course.here.name,
+            "horizon": self._rules.horizon,
             "branches": [
                 {
                     "from": source,
