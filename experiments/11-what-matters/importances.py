@@ -1,13 +1,20 @@
-"""Shares of importance of hyperparameters, as Optuna's evaluators see them.
+"""Importance of hyperparameters, as Optuna's evaluators see it.
 
 Optuna's fANOVA takes values as they are and weighs them evenly between the ends of
 their range: of a learning rate from 0.0001 to 0.1 nine tenths of the weight are in the
 highest decade, however it was drawn. So it is given each value's place on its scale.
+
+By default Optuna makes importances sum to one, whatever hyperparameters do together.
+Those of fANOVA are left as they are: parts of the whole variance of a forest's losses,
+and what they lack of one is what no single hyperparameter explains. Those of PED-ANOVA
+are distances between distributions, not parts of that variance, and are made to sum
+to one.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import optuna
@@ -17,7 +24,12 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
+from optuna.exceptions import ExperimentalWarning
+from optuna.importance import (
+    FanovaImportanceEvaluator,
+    PedAnovaImportanceEvaluator,
+    get_param_importances,
+)
 
 __all__ = ["importances", "place"]
 
@@ -26,21 +38,22 @@ _BEST_SHARE = 0.1
 
 
 def importances(study: optuna.Study, seed: int) -> dict[str, dict[str, float]]:
-    """By measure the share of each hyperparameter; they sum to one.
+    """By measure the importance of each hyperparameter.
 
     Args:
         study: Complete trials of one space.
         seed: Of the forest that fANOVA takes apart.
 
     Returns:
-        ``fanova``, on scales; ``pedanova``; ``plain``, fANOVA of values as they are.
+        ``fanova``, on scales, and ``plain``, of values as they are: parts of the
+        variance; ``pedanova``: shares that sum to one.
     """
     fanova = FanovaImportanceEvaluator(seed=seed)
     pedanova = PedAnovaImportanceEvaluator(target_quantile=_BEST_SHARE)
     return {
-        "fanova": _shares(_on_scales(study), fanova),
-        "pedanova": _shares(study, pedanova),
-        "plain": _shares(study, fanova),
+        "fanova": _parts(_on_scales(study), fanova),
+        "pedanova": get_param_importances(study, evaluator=pedanova),
+        "plain": _parts(study, fanova),
     }
 
 
@@ -73,5 +86,8 @@ def _on_scales(study: optuna.Study) -> optuna.Study:
     return found
 
 
-def _shares(study: optuna.Study, evaluator: Any) -> dict[str, float]:
-    return optuna.importance.get_param_importances(study, evaluator=evaluator)
+def _parts(study: optuna.Study, fanova: FanovaImportanceEvaluator) -> dict[str, float]:
+    with warnings.catch_warnings():
+        # That the argument may change some day.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return get_param_importances(study, evaluator=fanova, normalize=False)

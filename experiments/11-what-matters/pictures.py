@@ -1,4 +1,4 @@
-"""The pictures: importance by hyperparameter, a dot a table."""
+"""The pictures: importance by hyperparameter and of the rest, a dot a table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 from picture import STYLE, alone
-from results import NOTHING, by_importance, samples
+from results import NOTHING, REST, by_importance, samples
 
 from tunekit.report.axes import Axis
 from tunekit.report.figures import Frame, chart, dots
@@ -30,12 +30,12 @@ def draw(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _importance(report: Mapping[str, Any], optimizer: str) -> str:
-    names = [*by_importance(report, optimizer), NOTHING]
+    names = [*by_importance(report, optimizer), NOTHING, REST]
     tables = report[optimizer]["tables"]
     highest = max(max(samples(report, optimizer, name)) for name in names)
     frame = Frame(
         x=Axis(title="hyperparameter", scale="choices", choices=names),
-        y=Axis(title="share of importance (fANOVA)", high=1.05 * highest),
+        y=Axis(title="part of the variance (fANOVA)", high=1.05 * highest),
         width=860,
         height=420,
         font=13,
@@ -44,8 +44,8 @@ def _importance(report: Mapping[str, Any], optimizer: str) -> str:
     for name in names:
         found = samples(report, optimizer, name)
         points = [
-            (name, share, "along" if each["comes along"] else "real", table)
-            for share, (table, each) in zip(found, tables.items(), strict=True)
+            (name, part, "along" if each["comes along"] else "real", table)
+            for part, (table, each) in zip(found, tables.items(), strict=True)
         ]
         marks += [dots(frame, points, 4), _mean(frame, names, name, found)]
     kinds = {"along": "tables that come along", "real": "real tables"}

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import record
-from claims import Claim, claim, claims_table
+from claims import Claim, claim, claims_table, doubt, share_claim
 from record import table
 
 __all__ = [
     "NOTES",
+    "NOTHING",
     "QUESTION",
+    "REST",
     "answer",
     "by_importance",
     "claims",
     "fill",
-    "real_ones",
     "samples",
     "shown",
     "tables",
@@ -31,7 +33,8 @@ NOTES = {
     **dict.fromkeys(("beta1", "beta2", "eps"), "hardly ever"),
 }
 """When the notes tune a hyperparameter."""
-NOTHING = "nothing"
+NOTHING, REST = "nothing", "the rest"
+"""What is drawn like the others and does nothing; what none of all explains alone."""
 OPTIMIZERS = ("sgd", "adam")
 
 Report = Mapping[str, Any]
@@ -68,54 +71,58 @@ def answer(report: Report) -> str:
     """The answer, for the list of all experiments."""
     if not shown(report):
         return "not measured yet"
+    found = {each["says"]: each for each in report["claims"]}
     told = []
     for optimizer in OPTIMIZERS:
-        shares = ", ".join(
+        parts = ", ".join(
             f"{name} {_mean(samples(report, optimizer, name)):.2f}"
-            for name in by_importance(report, optimizer)
+            for name in [*by_importance(report, optimizer), NOTHING, REST]
         )
-        told.append(f"{optimizer}: {shares}")
+        firsts = _firsts(report, optimizer, "fanova")
+        told.append(
+            f"{optimizer}: {parts}; lr is first on {firsts.count('lr')}"
+            + doubt(found[_first_says(optimizer, "fanova")])
+            + "".join(
+                f", what the notes tune {rank} is before what they tune {later}"
+                + doubt(found[_less_says(optimizer, *names)])
+                for rank, later, *names in _ranks(report, optimizer)
+            )
+        )
     n = len(report["sgd"]["tables"])
-    return f"Share of importance (fANOVA), mean of {n} tables; {'; '.join(told)}"
+    return (
+        "Part of the variance of log losses that each explains alone (fANOVA), mean "
+        f"of {n} tables; {'; '.join(told)}"
+    )
 
 
 def claims(report: Report) -> list[Claim]:
     """The order of the notes, rank by rank."""
     found = []
     for optimizer in OPTIMIZERS:
-        others = [name for name in _names(report, optimizer) if name != "lr"]
-        for kind, by in (("fanova", ""), ("pedanova", " by PED-ANOVA")):
-            firsts = _firsts(report, optimizer, kind)
-            says = f"{optimizer}: share of tables where lr ranks first{by}"
-            found.append(claim(says, [float(x == "lr") for x in firsts], above=0.5))
-        for name in others:
+        for kind in ("fanova", "pedanova"):
+            wins = [name == "lr" for name in _firsts(report, optimizer, kind)]
+            found.append(share_claim(_first_says(optimizer, kind), wins, above=0.5))
+        says = f"{optimizer}: part of the variance by lr alone"
+        found.append(claim(says, samples(report, optimizer, "lr"), above=0.5))
+        for name in _names(report, optimizer)[1:]:
             found.append(_less(report, optimizer, ["lr"], [name]))
-        ranks = {
-            when: [name for name in others if NOTES[name] == when]
-            for when in ("second", "third", "hardly ever")
-        }
-        found.append(_less(report, optimizer, ranks["second"], ranks["third"]))
-        if ranks["hardly ever"]:
-            found.append(_less(report, optimizer, ranks["third"], ranks["hardly ever"]))
+        for _, _, more, less in _ranks(report, optimizer):
+            found.append(_less(report, optimizer, more, less))
+        if optimizer == "adam":
             lasts = [min(of, key=of.__getitem__) for of in _rows(report, optimizer)]
             says = f"{optimizer}: share of tables where eps ranks last"
-            found.append(claim(says, [float(x == "eps") for x in lasts], above=0.5))
+            found.append(share_claim(says, [x == "eps" for x in lasts], above=0.5))
     return found
-
-
-def real_ones(report: Report) -> bool:
-    """Whether there are tables that do not come along."""
-    parts = shown(report)
-    return bool(parts) and not all(
-        each["comes along"] for each in report["sgd"]["tables"].values()
-    )
 
 
 def samples(
     report: Report, optimizer: str, name: str, kind: str = "fanova"
 ) -> list[float]:
-    """A hyperparameter's importance, one figure a table."""
-    return [each[kind][name] for each in report[optimizer]["tables"].values()]
+    """A hyperparameter's importance, or that of the rest, one figure a table."""
+    every = [each[kind] for each in report[optimizer]["tables"].values()]
+    if name == REST:
+        return [1.0 - math.fsum(of.values()) for of in every]
+    return [of[name] for of in every]
 
 
 def by_importance(report: Report, optimizer: str) -> list[str]:
@@ -143,17 +150,38 @@ def _firsts(report: Report, optimizer: str, kind: str) -> list[str]:
     return [max(of, key=of.__getitem__) for of in _rows(report, optimizer, kind)]
 
 
+def _first_says(optimizer: str, kind: str) -> str:
+    by = " by PED-ANOVA" if kind == "pedanova" else ""
+    return f"{optimizer}: share of tables where lr ranks first{by}"
+
+
+def _ranks(
+    report: Report, optimizer: str
+) -> list[tuple[str, str, list[str], list[str]]]:
+    """Each later rank of the notes and the next, and the hyperparameters of both."""
+    names = _names(report, optimizer)
+    of = {
+        rank: [name for name in names if NOTES[name] == rank]
+        for rank in dict.fromkeys(NOTES.values())
+    }
+    pairs = itertools.pairwise(["second", "third", "hardly ever"])
+    return [(one, two, of[one], of[two]) for one, two in pairs if of[two]]
+
+
 def _less(
     report: Report, optimizer: str, more: Sequence[str], less: Sequence[str]
 ) -> Claim:
-    """That the mean importance of some is above that of others."""
+    """That some explain more than others, in the mean of each."""
     differences = [
         _mean([of[name] for name in more]) - _mean([of[name] for name in less])
         for of in _rows(report, optimizer)
     ]
+    return claim(_less_says(optimizer, more, less), differences, above=0.0)
+
+
+def _less_says(optimizer: str, more: Sequence[str], less: Sequence[str]) -> str:
     one, other = (", ".join(names) for names in (more, less))
-    says = f"{optimizer}: importance of {one} less that of {other}"
-    return claim(says, differences, above=0.0)
+    return f"{optimizer}: part of the variance by {one} less that by {other}"
 
 
 def _measured_on(report: Report) -> str:
@@ -163,37 +191,38 @@ def _measured_on(report: Report) -> str:
     return (
         f"Measured on {len(along)} tables, {sum(along)} that come along and {told}, "
         f"with {report['sgd']['configurations']} configurations under each optimizer "
-        f"on each, in {report['seconds']} s."
+        "on each."
     )
 
 
 def _of_hyperparameters(optimizer: str) -> Any:
     def made(report: Report) -> str:
         nothing = samples(report, optimizer, NOTHING)
+        firsts = _firsts(report, optimizer, "fanova")
         lines = []
-        for name in [*by_importance(report, optimizer), NOTHING]:
+        for name in [*by_importance(report, optimizer), NOTHING, REST]:
             found = samples(report, optimizer, name)
             beyond = [a - b for a, b in zip(found, nothing, strict=True)]
             ped, plain = (
                 _mean(samples(report, optimizer, name, kind))
                 for kind in ("pedanova", "plain")
             )
-            first = _firsts(report, optimizer, "fanova").count(name)
+            is_tuned = name in NOTES
             lines.append(
                 (
                     name,
                     NOTES.get(name, "–"),
                     _with_interval(found),
-                    "–" if name == NOTHING else _with_interval(beyond),
-                    f"{first}",
-                    f"{ped:.3f}",
+                    _with_interval(beyond) if is_tuned else "–",
+                    str(firsts.count(name)) if is_tuned else "–",
+                    "–" if name == REST else f"{ped:.3f}",
                     f"{plain:.3f}",
                 )
             )
         head = (
-            *("hyperparameter", "tuned by the notes", "importance (95 % interval)"),
-            *("beyond that of nothing", "tables where first", "PED-ANOVA"),
-            "fANOVA of plain values",
+            *("hyperparameter", "tuned by the notes", "part (95 % interval)"),
+            *("beyond that of nothing", "tables where first"),
+            *("PED-ANOVA, of their sum", "part, of plain values"),
         )
         return table(head, lines, left=2)
 
