@@ -7,9 +7,15 @@ the best is a matter of counting, so that nothing has to be drawn again and agai
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-__all__ = ["of_the_best", "ranks", "share_within"]
+__all__ = ["geometric", "of_the_best", "ranks", "share_within"]
+
+
+def geometric(values: Iterable[float]) -> float:
+    """The geometric mean, in which half and double outweigh each other."""
+    logs = [math.log(each) for each in values]
+    return math.exp(math.fsum(logs) / len(logs))
 
 
 def ranks(total: int, n: int) -> list[float]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from chances import geometric
 from markupsafe import Markup
 from picture import STYLE, alone, beside
 from results import SEARCHES, losses
@@ -90,11 +90,11 @@ def _trials(report: Mapping[str, Any]) -> str:
         names = len(of["useful"]) + len(of["useless"])
         sizes = [values**names for values in of["values"]]
         lines: dict[str, list[tuple[float, float]]] = {
-            search: [(n, _mean(losses(report, space, search, n))) for n in sizes]
+            search: [(n, geometric(losses(report, space, search, n))) for n in sizes]
             for search in ("grid", "ends")
         }
         lines["random"] = [
-            (n, _mean(losses(report, space, "random", n)))
+            (n, geometric(losses(report, space, "random", n)))
             for n in range(min(sizes), max(sizes) + 1)
         ]
         frame = Frame(
@@ -121,8 +121,4 @@ def _all_losses(report: Mapping[str, Any]) -> Iterator[float]:
         for values in of["values"]:
             n = values ** (len(of["useful"]) + len(of["useless"]))
             for search in ("grid", "random"):
-                yield _mean(losses(report, space, search, n))
-
-
-def _mean(values: list[float]) -> float:
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
+                yield geometric(losses(report, space, search, n))

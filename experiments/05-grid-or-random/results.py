@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import record
-from chances import of_the_best
+from chances import geometric, of_the_best
 from claims import Claim, claims_table, ratio_claim
 from record import table
 
@@ -20,9 +19,15 @@ ONE, TWO, THREE, FOUR = (
     "lr, momentum, 1 useless",
     "lr, momentum, 2 useless",
 )
-AGAINST = ((ONE, 9), (ONE, 25), (ONE, 64), (TWO, 9), (TWO, 25), (TWO, 81))
-BESIDE = ((THREE, 27), (FOUR, 16), (FOUR, 81))
+COMPARED = (
+    *((ONE, 9), (ONE, 25), (ONE, 64), (TWO, 9), (TWO, 25), (TWO, 81)),
+    *((THREE, 27), (FOUR, 16), (FOUR, 81)),
+)
+TOLD = ((ONE, 25), (TWO, 25), (FOUR, 81))
+"""Comparisons whose figures are in the list of all experiments."""
 SEARCHES = {"grid": "grid", "ends": "grid with ends", "random": "random"}
+LOSSES = ("loss", "test loss")
+"""The lowest on validation rows; on test rows that of the same model."""
 LITTLE = 1.1
 """A cost that counts as little."""
 
@@ -37,12 +42,11 @@ def fill(text: str, report: Report) -> str:
 def tables(report: Report) -> dict[str, str]:
     """Every table by name."""
     parts = shown(report)
+    rest = {"losses": _losses, "test": _test, "tried": _tried}
     return {
         "made": record.parts_made(parts),
-        "claims": claims_table(report.get("claims", ())),
-        "losses": _losses(report, 0) if parts else record.NOTHING,
-        "test": _losses(report, 1) if parts else record.NOTHING,
-        "tried": _tried(report) if parts else record.NOTHING,
+        **{name: claims_table(of(report) if parts else ()) for name, of in _OF.items()},
+        **{name: of(report) if parts else record.NOTHING for name, of in rest.items()},
     }
 
 
@@ -56,50 +60,72 @@ def answer(report: Report) -> str:
     if not shown(report):
         return "not measured yet"
     found = {each["says"]: each for each in report["claims"]}
-    ratios = [found[_says(*which)] for which in (*AGAINST, *BESIDE)]
-    better = sum(each["holds"] for each in ratios)
-    cost = found[_costs("grid", 16)]
-    told = ", ".join(
-        f"{found[_says(space, n)]['value']:.2f} ({space}, {n} trials)"
-        for space, n in ((ONE, 25), (TWO, 25), (FOUR, 81))
-    )
-    return (
-        f"Loss of random search over that of a grid: {told}; surely lower in {better} "
-        f"of {len(ratios)} comparisons. Two useless ones make a grid of 16 come to "
-        f"{cost['value']:.2f} times its loss, random search to "
-        f"{found[_costs('random', 16)]['value']:.2f} times"
-    )
+    told = []
+    for which, rows in enumerate(("validation", "test")):
+        ratios = ", ".join(
+            f"{found[_says(space, n, 'grid', which)]['value']:.2f}" for space, n in TOLD
+        )
+        holds = [
+            found[_says(space, n, "grid", which)]["holds"] for space, n in COMPARED
+        ]
+        told.append(
+            f"{ratios} on {rows} rows, of {len(holds)} comparisons surely lower in "
+            f"{holds.count('yes')} and surely higher in {holds.count('no')}"
+        )
+    cases = "; ".join(f"{space}, {n} trials" for space, n in TOLD)
+    return f"Loss of random search over that of a grid ({cases}): {'; '.join(told)}"
 
 
 def claims(report: Report) -> list[Claim]:
     """What the notes say of it, and of useless hyperparameters."""
-    seeds = report["searches"]["seeds"]
-    # A quick run has small grids alone.
-    made = [
-        (space, n)
-        for space, n in (*AGAINST, *BESIDE)
-        if str(n) in seeds[0]["spaces"][space]["grid"]
-    ]
-    found = []
-    for space, n in made:
-        pairs = zip(
-            losses(report, space, "random", n),
-            losses(report, space, "grid", n),
-            strict=True,
-        )
-        found.append(ratio_claim(_says(space, n), [a / b for a, b in pairs]))
+    return [each for of in _OF.values() for each in of(report)]
+
+
+def _on_validation_rows(report: Report) -> Iterator[Claim]:
+    yield from _compared(report, "grid", 0)
+    yield from _costs(report, 0)
+
+
+def _on_test_rows(report: Report) -> Iterator[Claim]:
+    yield from _compared(report, "grid", 1)
+    yield from _costs(report, 1)
+
+
+def _against_ends(report: Report) -> Iterator[Claim]:
+    yield from _compared(report, "ends", 0)
+    yield from _compared(report, "ends", 1)
+
+
+_OF = {
+    "claims": _on_validation_rows,
+    "claims-test": _on_test_rows,
+    "claims-ends": _against_ends,
+}
+"""The claims of each table."""
+
+
+def _compared(report: Report, with_: str, which: int) -> Iterator[Claim]:
+    """Random search against another one, by space and trials."""
+    for space, n in COMPARED:
+        if _has(report, space, n):
+            sides = (losses(report, space, s, n, which) for s in ("random", with_))
+            ratios = [a / b for a, b in zip(*sides, strict=True)]
+            yield ratio_claim(_says(space, n, with_, which), ratios)
+
+
+def _costs(report: Report, which: int) -> Iterator[Claim]:
+    """What two useless hyperparameters cost either search."""
     for search, n in (("grid", 16), ("grid", 81), ("random", 16)):
-        if not {(FOUR, n)} <= {*made} or str(n) not in seeds[0]["spaces"][TWO]["grid"]:
-            continue
-        pairs = zip(
-            losses(report, FOUR, search, n), losses(report, TWO, search, n), strict=True
-        )
-        ratios = [a / b for a, b in pairs]
-        if search == "grid":
-            found.append(ratio_claim(_costs(search, n), ratios, above=1.0))
-        else:
-            found.append(ratio_claim(_costs(search, n), ratios, below=LITTLE))
-    return found
+        if _has(report, FOUR, n) and _has(report, TWO, n):
+            sides = (losses(report, space, search, n, which) for space in (FOUR, TWO))
+            ratios = [a / b for a, b in zip(*sides, strict=True)]
+            line = {"above": 1.0} if search == "grid" else {"below": LITTLE}
+            yield ratio_claim(_says_cost(search, n, which), ratios, **line)
+
+
+def _has(report: Report, space: str, n: int) -> bool:
+    """Whether there is such a grid: a quick run has small ones alone."""
+    return str(n) in report["searches"]["seeds"][0]["spaces"][space]["grid"]
 
 
 def losses(
@@ -127,27 +153,34 @@ def losses(
     return found
 
 
-def _says(space: str, n: int) -> str:
-    return f"{space}, {n} trials: loss of random search over that of a grid"
+def _says(space: str, n: int, with_: str, which: int) -> str:
+    return (
+        f"{space}, {n} trials: {LOSSES[which]} of random search over that of a "
+        f"{SEARCHES[with_]}"
+    )
 
 
-def _costs(search: str, n: int) -> str:
+def _says_cost(search: str, n: int, which: int) -> str:
     who = "a grid's" if search == "grid" else "random search's"
-    return f"{n} trials: {who} loss with two useless ones over that without"
+    return f"{n} trials: {who} {LOSSES[which]} with two useless ones over that without"
 
 
-def _losses(report: Report, which: int) -> str:
+def _losses(report: Report, which: int = 0) -> str:
     lines = []
     for space, of in report["searches"]["spaces"].items():
         names = len(of["useful"]) + len(of["useless"])
         for values in of["values"]:
             n = values**names
             means = [
-                _geometric(losses(report, space, search, n, which))
+                geometric(losses(report, space, search, n, which))
                 for search in SEARCHES
             ]
             lines.append((space, f"{n}", *(f"{mean:.4f}" for mean in means)))
     return table(("space", "trials", *SEARCHES.values()), lines, left=1)
+
+
+def _test(report: Report) -> str:
+    return _losses(report, 1)
 
 
 def _tried(report: Report) -> str:
@@ -171,7 +204,3 @@ def _tried(report: Report) -> str:
         *("values of lr, grid", "values of lr, random"),
     )
     return table(head, lines, left=4)
-
-
-def _geometric(values: list[float]) -> float:
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
