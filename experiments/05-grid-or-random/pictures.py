@@ -42,7 +42,12 @@ def _style() -> str:
 def _values(example: Mapping[str, Any]) -> str:
     """The same trials twice: where they lie, and what each value of lr comes to."""
     lr = Axis(title="learning rate (log scale)", scale="log", low=1e-4, high=1.0)
-    eps = Axis(title="eps, which hardly matters", scale="log", low=1e-10, high=1e-6)
+    eps = Axis(
+        title="eps, which hardly matters (log scale)",
+        scale="log",
+        low=1e-10,
+        high=1e-6,
+    )
     loss = Axis(title="validation loss, nats", scale="log", low=_FROM, high=_TO)
     above, below = [], []
     for side, points in example["points"].items():

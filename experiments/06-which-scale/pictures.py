@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from chances import geometric
 from markupsafe import Markup
 from picture import STYLE, alone, beside
 from results import OF, bests, good_below
@@ -105,7 +105,7 @@ def _best(report: Mapping[str, Any]) -> str:
         )
         lines = {
             scale: [
-                (n, _mean(bests(report, key, scale, n)))
+                (n, geometric(bests(report, key, scale, n)))
                 for n in range(1, min(fewest, max(OF)) + 1)
             ]
             for scale in of["scales"]
@@ -114,7 +114,7 @@ def _best(report: Mapping[str, Any]) -> str:
         frame = Frame(
             x=Axis(title="draws", scale="log", low=1, high=max(OF)),
             y=Axis(
-                title="loss of the best, nats",
+                title="best validation loss, nats",
                 scale="log",
                 low=0.96 * min(every),
                 high=1.04 * max(every),
@@ -128,7 +128,3 @@ def _best(report: Mapping[str, Any]) -> str:
         title = f"{key} ({of['low']:g} to {of['high']:g})"
         panels.append(chart(frame, title, marks, legend))
     return alone(beside(panels, 2, _WIDTH, _HEIGHT), _style())
-
-
-def _mean(values: list[float]) -> float:
-    return math.exp(math.fsum(map(math.log, values)) / len(values))

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import record
-from chances import of_the_best, share_within
-from claims import Claim, claim, claims_table, ratio_claim
+from chances import geometric, of_the_best, share_within
+from claims import Claim, claim, claims_table, doubt, ratio_claim
 from record import table
 
 __all__ = [
@@ -65,9 +65,7 @@ def answer(report: Report) -> str:
     told = []
     for key in report["draws"]["subjects"]:
         each = found[_says_loss(report, key)]
-        told.append(
-            f"{key} {each['value']:.2f}{'' if each['holds'] else ' (not sure)'}"
-        )
+        told.append(f"{key} {each['value']:.2f}{doubt(each)}")
     return (
         f"Loss of the best of {CLAIMED} draws on the scale that the notes advise over "
         f"that on the linear one: {'; '.join(told)}"
@@ -108,7 +106,7 @@ def bests(
         rate: One of the learning rates; the geometric mean over all when None.
     """
     return [
-        _mean(
+        geometric(
             of_the_best(of[scale], n)
             for name, of in each["losses"][key].items()
             if rate in (None, name)
@@ -171,7 +169,9 @@ def _best(report: Report) -> str:
     lines = []
     for key, of in report["draws"]["subjects"].items():
         for scale in of["scales"]:
-            means = [_mean(bests(report, key, scale, n)) for n in OF if _has(report, n)]
+            means = [
+                geometric(bests(report, key, scale, n)) for n in OF if _has(report, n)
+            ]
             lines.append((key, scale, *(f"{mean:.4f}" for mean in means)))
     head = ("hyperparameter", "scale", *(f"best of {n}" for n in OF if _has(report, n)))
     return table(head, lines, left=2)
@@ -217,9 +217,3 @@ def _share(report: Report) -> str:
         )
         lines.append((key, *cells))
     return table(("hyperparameter", "linear", "log", "1-x"), lines, left=1)
-
-
-def _mean(values: Any) -> float:
-    """The geometric mean."""
-    logs = [math.log(each) for each in values]
-    return math.exp(math.fsum(logs) / len(logs))
