@@ -1,4 +1,4 @@
-"""Searches of tunekit's own space: coarse to fine, and random draws all over it."""
+"""Searches of tunekit's own space: its sampler, and random draws of two kinds."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import lab
+from narrowing import NarrowingSampler, kept
 from pool import Pool
 from sklearn import datasets
 
@@ -28,7 +29,7 @@ __all__ = ["PARTS"]
 Report = dict[str, Any]
 
 TABLES = ("digits", "breast_cancer", "wine")
-SAMPLERS = ("coarse-to-fine", "random")
+SAMPLERS = ("coarse-to-fine", "narrowing", "random")
 PRUNERS = ("none", "promote")
 SEEDS = 5
 _EXAMPLE = ("digits", "coarse-to-fine", "promote", 0)
@@ -80,18 +81,28 @@ def _run(job: Job) -> Report:
         pool = Pool.of({**settings, "seed": job.seed})
     config, space = pool.config, pool.space
     rungs = rungs_of(job.pruner, config.max_epochs) or (config.max_epochs,)
+    distributions = space.distributions(space.scales)
+    # The same for all samplers; another on every table, or else one seed's draws would
+    # be lucky on all of them at once.
+    seed = seed_for(job.seed, job.table) % 2**31
+    ours = NarrowingSampler(distributions, seed=seed, last=config.max_epochs)
     result = tunekit.tune(
         lambda params: _losses(pool, params, rungs),
         space.suggest,
         max_epochs=config.max_epochs,
         budget_epochs=config.budget_epochs,
         in_flight=config.in_flight or 1,
-        sampler=job.sampler,
+        sampler=ours if job.sampler == "narrowing" else job.sampler,
         pruner=job.pruner,
-        # The same for both samplers; another on every table, or else one seed's draws
-        # would be lucky on all of them at once.
-        seed=seed_for(job.seed, job.table) % 2**31,
+        seed=seed,
     )
+    region: Mapping[str, Any] = {}
+    if job.sampler == "narrowing":
+        region = ours.region(result.study)
+    if job.sampler == "coarse-to-fine":
+        # As it was when its model was last made anew, if it was.
+        regions = result.study.user_attrs.get("regions", [])
+        region = regions[-1]["region"] if regions else {}
     best = result.best_params
     found = {
         "table": job.table,
@@ -99,6 +110,7 @@ def _run(job: Job) -> Report:
         "pruner": job.pruner,
         "seed": job.seed,
         "trials": len(result.trials),
+        "kept": _short(kept(region, distributions)),
         "history": [[spent, _short(loss)] for spent, loss in result.history],
         # Its weights of the best epoch, had it been trained to the end.
         "test_loss": _short(pool.test_loss(best, pool.train([best])[0])),
