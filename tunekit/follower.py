@@ -124,9 +124,10 @@ class Follower:
         self.curve.append(metrics)
         epoch = len(self.curve)
         verdict = self._on_epoch(epoch, metrics)
-        over = stopping or self.diverged or epoch >= self.run.max_epochs
-        if verdict is Verdict.GO_ON and over:
+        over = stopping or self.diverged
+        if verdict is Verdict.GO_ON and (over or epoch >= self.run.max_epochs):
             return Verdict.STOP
+        # Whoever pauses a run at its horizon may open it with a later one.
         self.pausing = verdict is Verdict.PAUSE and not over
         return verdict
 

@@ -160,6 +160,19 @@ def test_a_line_may_be_as_long_as_the_budget() -> None:
     assert sum(len(branch) for line in values(found) for branch in line) == 13
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"budget_epochs": 1},
+        {"budget_epochs": 3, "nudges": 0, "burst": 3, "interval": 3},
+    ],
+)
+def test_a_round_may_be_as_long_as_the_budget(options: dict[str, Any]) -> None:
+    found = watched(**options)
+    assert found.epochs == options["budget_epochs"]
+    assert found.replay(seed=0)[found.best_epoch - 1] == found.best_value
+
+
 def test_a_module_that_is_never_finite_ends_with_a_line() -> None:
     def make(settings: Mapping[str, float]) -> Any:
         module = maker(PACKAGES[0])(settings)
