@@ -14,7 +14,8 @@ import torch
 from embedded import embedded
 from lab import Asked
 from networks import norms, train, with_bias, with_memory
-from plan import Plan, Table, short
+from plan import short
+from rows import Table, begun
 from side_by_side import SideBySide
 from torch import Tensor
 from torch.nn import functional as F
@@ -37,7 +38,7 @@ Found = dict[str, Any]
 
 def _rates(asked: Asked) -> Found:
     """Steps to a loss at every learning rate, with batch norm and without."""
-    plan = Plan.of(asked)
+    plan = begun(asked)
     n_steps = 20 if asked.quick else _STEPS
     found: Found = {
         "lrs": list(plan.lrs),
@@ -91,7 +92,7 @@ def _curves(
 
 def _bias(asked: Asked) -> Found:
     """A bias before batch norm, beside the same network without one."""
-    plan = Plan.of(asked)
+    plan = begun(asked)
     recipes = {
         "SGD": plan.recipe,
         "Adam": replace(plan.recipe, optimizer="adam", lr=_ADAM_LR),
@@ -129,15 +130,24 @@ def _biased(table: Table, recipe: Recipe, seed: int, n_steps: int) -> Found:
         for each, start in zip(linear, starts, strict=True)
     ]
     beta = [float(each.bias.detach().abs().max()) for each in norms(biased)]
-    apart = (logits[0] - logits[1]).abs().max() / logits[0].abs().max()
+    kept = biased(x_BF).detach()
+    for each in linear:
+        each.bias.data.zero_()
     return {
-        "outputs": short(float(apart)),
+        "outputs": _apart(*logits),
+        "outputs at the end": _apart(biased(x_BF).detach(), kept),
         "gradient": short(gradient / of_beta),
         "moved": short(max(moved)),
         "beta moved": short(max(beta)),
         "curves": short(max(abs(a - b) for a, b in zip(*curves, strict=True))),
         "last loss": short(curves[1][-1]),
     }
+
+
+def _apart(plain_BC: Tensor, biased_BC: Tensor) -> float:
+    """The largest difference, as a share of the largest output."""
+    gap = (plain_BC - biased_BC).abs().max() / plain_BC.abs().max()
+    return short(float(gap))
 
 
 PARTS = {

@@ -15,7 +15,8 @@ import torch
 from embedded import embedded
 from lab import Asked
 from networks import norms, train, with_memory
-from plan import Plan, Table, short
+from plan import short
+from rows import Table, begun
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,7 +35,7 @@ Found = dict[str, Any]
 
 def at_test_time(asked: Asked) -> Found:
     """Running averages against the statistics of the rows that are predicted."""
-    plan = Plan.of(asked)
+    plan = begun(asked)
     runs = []
     for seed in plan.seeds:
         table = Table.of(plan, embedded("digits"), seed, torch.float32)
@@ -78,7 +79,7 @@ def _in_groups(net: MLP, table: Table, size: int, seed: int) -> Found:
 
 def momentum(asked: Asked) -> Found:
     """Each way of averaging, after few and after many steps of the same training."""
-    plan = Plan.of(asked)
+    plan = begun(asked)
     looks = _LOOKS[:3] if asked.quick else _LOOKS
     runs = []
     for seed in plan.seeds:
@@ -122,7 +123,7 @@ def _by_all_rows(net: MLP, table: Table) -> float:
 
 def variance(asked: Asked) -> Found:
     """The running variance divided by m (the notes) and by m - 1 (torch)."""
-    plan = Plan.of(asked)
+    plan = begun(asked)
     found: Found = {}
     for size in _BATCHES[::4] if asked.quick else _BATCHES:
         # The learning rate goes with the batch, as is usual.

@@ -14,7 +14,8 @@ import torch
 import two_classes
 from embedded import Rows, embedded
 from lab import Asked
-from networks import Plan, best, fits, short
+from networks import best, divided, fits
+from plan import Plan, short
 from sklearn.linear_model import LogisticRegression
 
 from tunekit.batches import Batches
@@ -51,7 +52,7 @@ def _two_classes(asked: Asked) -> Found:
     ):
         runs = []
         for seed in plan.seeds:
-            train, valid, _ = plan.divided(rows(), seed)
+            train, valid, _ = divided(plan, rows(), seed)
             some = Batches(
                 torch.from_numpy(train.x_NF),
                 torch.from_numpy(train.y_N),
@@ -99,7 +100,7 @@ def _two_at_optimum(asked: Asked) -> Found:
     rows = embedded("breast_cancer")
     runs = []
     for seed in plan.seeds:
-        train, valid, _ = plan.divided(Rows(rows.x_NF[:, :2], rows.y_N), seed)
+        train, valid, _ = divided(plan, Rows(rows.x_NF[:, :2], rows.y_N), seed)
         x_NF, y_N = torch.from_numpy(train.x_NF), torch.from_numpy(train.y_N)
         two = two_classes.softmax(2, torch_generator(seed, "start"))
         one = two_classes.logistic_of(two)
@@ -132,7 +133,7 @@ def _optimum(asked: Asked) -> Found:
     for name in ("digits", "wine", "iris"):
         runs = []
         for seed in plan.seeds:
-            train, valid, _ = plan.divided(embedded(name), seed)
+            train, valid, _ = divided(plan, embedded(name), seed)
             recipe = replace(_TO_OPTIMUM, batch_size=len(train.y_N))
             epochs = 50 if asked.quick else _EPOCHS
             (fitted,) = fits(train, valid, [recipe], epochs, seed, np.float64)
@@ -171,13 +172,13 @@ def _boundaries(asked: Asked) -> Found:
     plan = Plan.of(asked)
     found: Found = {}
     for name, rows in _PLANES.items():
-        found[name] = {f"{layers}": [] for layers in plan.layers}
+        found[name] = {f"{layers}": [] for layers in plan.choices["n_layers"]}
         for seed in plan.seeds:
-            train, valid, _ = plan.divided(rows(), seed)
+            train, valid, _ = divided(plan, rows(), seed)
             low, high = train.x_NF.min(0) - 0.3, train.x_NF.max(0) + 0.3
             axes = [np.linspace(a, b, _GRID) for a, b in zip(low, high, strict=True)]
             x_P2 = np.stack(np.meshgrid(*axes), -1).reshape(-1, 2)
-            for layers in plan.layers:
+            for layers in plan.choices["n_layers"]:
                 net = best(plan, train, valid, layers, seed)[0].double()
                 with torch.no_grad():
                     logits_PC = net(torch.from_numpy(x_P2)).numpy()
@@ -250,10 +251,10 @@ def _hidden(asked: Asked) -> Found:
     }
     found: Found = {}
     for name, rows in tables.items():
-        found[name] = {f"{layers}": [] for layers in plan.layers}
+        found[name] = {f"{layers}": [] for layers in plan.choices["n_layers"]}
         for seed in plan.seeds:
-            train, valid, test = plan.divided(rows(), seed)
-            for layers in plan.layers:
+            train, valid, test = divided(plan, rows(), seed)
+            for layers in plan.choices["n_layers"]:
                 net, lr = best(plan, train, valid, layers, seed)
                 with torch.no_grad():
                     logits = net(torch.from_numpy(test.x_NF.astype(np.float32)))

@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from embedded import Rows, normalised, parts
-from lab import Asked, settings
+from plan import Plan
 
-from tunekit import Config
 from tunekit.feed import train_together
 from tunekit.mlp import MLP
-from tunekit.space import Categorical, recipe_space
 from tunekit.trial import Fitted, Recipe, Run
 from tunekit.vectorized import VectorizedEngine
 
-__all__ = ["Plan", "best", "fits", "short"]
+__all__ = ["best", "divided", "fits"]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What every run goes by."""
-
-    config: Config
-    recipe: Recipe
-    layers: tuple[int, ...]
-    lrs: tuple[float, ...]
-    epochs: int
-    seeds: tuple[int, ...]
-
-    @classmethod
-    def of(cls, asked: Asked) -> Plan:
-        torch.set_num_threads(1)
-        config = Config.from_mapping(settings(asked.home))
-        space = recipe_space(config.space, 1024)
-        layers, lr = space.scales["n_layers"], space.scales["lr"]
-        assert isinstance(layers, Categorical)
-        assert isinstance(lr, Categorical)
-        # A claim needs two samples.
-        n_seeds = 2 if asked.quick else config.final_seeds
-        return cls(
-            config,
-            Recipe().with_params(space.fixed),
-            tuple(layers.choices),
-            tuple(lr.choices),
-            5 if asked.quick else config.max_epochs,
-            tuple(range(config.seed, config.seed + n_seeds)),
-        )
-
-    def divided(self, rows: Rows, seed: int) -> list[Rows]:
-        """Training, validation and test rows, normalised."""
-        return normalised(*parts(rows, self.config.split, seed))
+def divided(plan: Plan, rows: Rows, seed: int) -> list[Rows]:
+    """Training, validation and test rows, normalised."""
+    return normalised(*parts(rows, plan.config.split, seed))
 
 
 def best(
@@ -98,7 +64,3 @@ def fits(
         for n, recipe in enumerate(recipes)
     ]
     return train_together(engine, runs, lambda heard: True)
-
-
-def short(value: float) -> float:
-    return float(f"{value:.6g}")

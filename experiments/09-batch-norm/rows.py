@@ -1,56 +1,31 @@
-"""What every run goes by, and the rows that it trains on."""
+"""The rows of one seed as tensors, and the recipe by which most is trained on them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from embedded import Rows, normalised, parts
-from lab import Asked, settings
+from lab import Asked
 from networks import network
+from plan import Plan
 from torch import Tensor
 
-from tunekit import Config
 from tunekit.batches import Batches
 from tunekit.mlp import MLP
-from tunekit.space import LogUniform, recipe_space
 from tunekit.trial import Recipe
 
-__all__ = ["Plan", "Table", "short"]
+__all__ = ["Table", "begun"]
 
 _LR = 0.1
 """Where learning rates are not what is asked."""
-_PER_DECADE = 2
 
 
-@dataclass(frozen=True)
-class Plan:
+def begun(asked: Asked) -> Plan:
     """What every run goes by."""
-
-    config: Config
-    recipe: Recipe
-    lrs: tuple[float, ...]
-    seeds: tuple[int, ...]
-
-    @classmethod
-    def of(cls, asked: Asked) -> Plan:
-        torch.set_num_threads(1)
-        config = Config.from_mapping(settings(asked.home))
-        space = recipe_space(config.space, 1024)
-        lr = space.scales["lr"]
-        assert isinstance(lr, LogUniform)
-        low, high = math.log10(lr.low), math.log10(lr.high)
-        points = range(
-            0, round((high - low) * _PER_DECADE) + 1, 5 if asked.quick else 1
-        )
-        lrs = tuple(short(10 ** (low + p / _PER_DECADE)) for p in points)
-        # A claim needs two samples.
-        n_seeds = 2 if asked.quick else config.final_seeds
-        seeds = tuple(range(config.seed, config.seed + n_seeds))
-        recipe = replace(Recipe().with_params(space.fixed), lr=_LR)
-        return cls(config, recipe, lrs, seeds)
+    plan = Plan.of(asked)
+    return replace(plan, recipe=replace(plan.recipe, lr=_LR))
 
 
 @dataclass(frozen=True)
@@ -87,7 +62,3 @@ class Table:
         """Steps of all epochs."""
         n = len(self.y_train) / (size or plan.recipe.batch_size)
         return round(plan.config.max_epochs * n)
-
-
-def short(value: float) -> float:
-    return float(f"{value:.6g}")
