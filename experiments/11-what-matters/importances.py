@@ -58,12 +58,17 @@ def importances(study: optuna.Study, seed: int) -> dict[str, dict[str, float]]:
 
 
 def place(distribution: BaseDistribution, value: Any) -> float:
-    """Where a value lies on the scale it was drawn on, from 0 to 1."""
+    """Where a value lies on the scale it was drawn on, from 0 to 1.
+
+    One of few values has as much room there as it has draws, and lies in the middle.
+    """
     if isinstance(distribution, CategoricalDistribution):
         # Mini-batches: powers of two, in their order.
-        return distribution.choices.index(value) / (len(distribution.choices) - 1)
+        choices = distribution.choices
+        return (choices.index(value) + 0.5) / len(choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = distribution.low, distribution.high
+    half = 0.5 * (distribution.step or 0.0)
+    low, high = distribution.low - half, distribution.high + half
     if distribution.log:
         return math.log(value / low) / math.log(high / low)
     return float((value - low) / (high - low))
