@@ -11,18 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from contours import contours
+from contours import DESCENTS, DRAWN, contours
 from embedded import Rows, embedded, from_csv, normalised, parts, statistics
 from lab import Asked
+from plan import Plan, short
 from training import (
     FORMS,
     NORMALISED,
     TRAIN,
     Curve,
-    Plan,
     as_in_the_notes,
     fits,
-    short,
     shortened,
 )
 
@@ -80,8 +79,9 @@ def _contours(asked: Asked) -> Found:
         train, _, _ = parts(rows, plan.config.split, seed)
         for form, each in (("raw", train), (NORMALISED, normalised(train)[0])):
             run = contours(each)
-            if found[form]:  # one is drawn
-                del run["way"], run["optimum"], run["curvature"]
+            for way in DESCENTS:
+                if found[form] or way != DRAWN:  # one is drawn
+                    del run[way]["way"]
             found[form].append(shortened(run))
     return found
 
@@ -102,6 +102,7 @@ def _of_tables(asked: Asked, tables: Mapping[str, Rows]) -> Found:
     plan = Plan.of(asked)
     found: Found = {"lrs": list(plan.lrs), "tables": {}}
     for name, rows in tables.items():
+        chance = _entropy(rows.y_N)
         of_table: Found = {network: [] for network in TRAIN}
         for seed in plan.seeds:
             train, valid, _ = parts(rows, plan.config.split, seed)
@@ -110,27 +111,30 @@ def _of_tables(asked: Asked, tables: Mapping[str, Rows]) -> Found:
                 curves = {
                     form: trained(plan, each, seed) for form, each in inputs.items()
                 }
-                of_table[network].append(_summed_up(plan, curves))
-        found["tables"][name] = {"chance": short(_entropy(rows.y_N)), **of_table}
+                of_table[network].append(_summed_up(plan, curves, chance))
+        found["tables"][name] = {"chance": short(chance), **of_table}
         asked.say(f"{name}: {len(plan.seeds)} seeds, {len(plan.lrs)} learning rates")
     return found
 
 
-def _summed_up(plan: Plan, curves: Mapping[str, Sequence[Curve]]) -> Found:
+def _summed_up(
+    plan: Plan, curves: Mapping[str, Sequence[Curve]], chance: float
+) -> Found:
     """What is kept of one seed: by form the last loss at each learning rate, the curve
     of the best one, and how soon both it and the normalised form are where the worse of
-    the two ends."""
+    the two ends. Where that is above the classes' shares nothing was learned: None."""
     last = {
         form: [c[-1] if len(c) == plan.epochs else None for c in of_form]
         for form, of_form in curves.items()
     }
     best = {form: min(_known(losses)) for form, losses in last.items()}
+    aims = {form: max(each, best[NORMALISED]) for form, each in best.items()}
     return {
         form: {
             "last": losses,
             "curve": curves[form][losses.index(best[form])],
             "epochs": [
-                _epochs_to(max(best[form], best[NORMALISED]), curves[each])
+                _epochs_to(aims[form], curves[each]) if aims[form] < chance else None
                 for each in (form, NORMALISED)
             ],
         }

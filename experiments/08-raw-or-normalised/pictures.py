@@ -21,6 +21,8 @@ _KINDS = {"raw": ("raw", "#c4472f"), "normalised": ("norm", "#1d3f72")}
 _KINDS["tunekit's"] = ("robust", "#8aa832")
 _WIDTH, _HEIGHT = 440, 270
 _SQUARE = (480, 460)
+_COLUMNS = ("mean texture", "radius error")
+_UNITS = {"raw": "unit of the column", "normalised": "standard deviation"}
 _LEVELS = (0.02, 0.1, 0.3, 0.7)
 """Of the drop from zero weights to the optimum."""
 _STYLE = STYLE + ".ring{stroke:#8b97a2;stroke-width:1.5}"
@@ -55,7 +57,7 @@ def draw(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _contours(run: Mapping[str, Any], form: str) -> Markup:
-    """Ellipses of equal cost, and gradient descent's way; one unit for both axes."""
+    """Ellipses of equal cost, and gradient descent's way; one scale for both axes."""
     (a, b), (_, d) = run["curvature"]
     x0, y0 = run["optimum"]
     rings = []
@@ -72,14 +74,15 @@ def _contours(run: Mapping[str, Any], form: str) -> Markup:
                 for t in (2 * math.pi * n / 90 for n in range(91))
             ]
         )
-    way = run["way"]
+    way = run["two weights"]["way"]
     every = [*rings[-1], *way]
     low, high = min(y for _, y in every), max(y for _, y in every)
     room = 0.05 * (high - low)
     low, high = low - room, high + room
+    titles = [f"weight of {name} (log odds per {_UNITS[form]})" for name in _COLUMNS]
     frame = Frame(
-        x=Axis(title="first weight"),
-        y=Axis(title="second weight", low=low, high=high),
+        x=Axis(title=titles[0]),
+        y=Axis(title=titles[1], low=low, high=high),
         width=_SQUARE[0],
         height=_SQUARE[1],
         font=13,
@@ -89,14 +92,16 @@ def _contours(run: Mapping[str, Any], form: str) -> Markup:
     # As wide as the other axis has it; the frame's edges do not depend on this.
     half = 0.5 * unit * (frame.right - frame.left)
     frame = replace(
-        frame, x=Axis(title="first weight", low=middle - half, high=middle + half)
+        frame, x=Axis(title=titles[0], low=middle - half, high=middle + half)
     )
     kind = _KINDS[form][0]
     marks = [line(frame, ring, "ring") for ring in rings]
     marks.append(line(frame, way, kind))
     marks.append(dots(frame, ((x, y, f"{kind} dot", "") for x, y in way), 2.2))
     legend = [("ring", "equal cost"), (kind, f"{len(way) - 1} steps of descent")]
-    return chart(frame, f"The cost over two weights: {form} inputs", marks, legend)
+    return chart(
+        frame, f"The cost (nats) over two weights: {form} inputs", marks, legend
+    )
 
 
 def _rates(

@@ -1,4 +1,4 @@
-"""What is trained: forms of the inputs, networks, and a grid of learning rates.
+"""What is trained: forms of the inputs, and networks at every learning rate.
 
 Shapes: N rows, F inputs.
 """
@@ -14,16 +14,14 @@ import numpy as np
 import pandas as pd
 import torch
 from embedded import Rows, normalised, statistics
-from lab import Asked, settings
+from plan import Plan, short
 from side_by_side import SideBySide
 
-from tunekit import Config
 from tunekit.batches import Batches
 from tunekit.data import Column, Preprocessor
 from tunekit.feed import train_together
 from tunekit.mlp import MLP
 from tunekit.seeds import torch_generator
-from tunekit.space import LogUniform, recipe_space
 from tunekit.trial import Fitted, Recipe, Run
 from tunekit.vectorized import VectorizedEngine
 
@@ -33,15 +31,12 @@ __all__ = [
     "TRAIN",
     "Curve",
     "Inputs",
-    "Plan",
     "as_in_the_notes",
     "fits",
-    "short",
     "shortened",
 ]
 
 NORMALISED = "normalised"
-_PER_DECADE = 2
 _STREAM = "all"
 """All runs of a seed draw the same weights and mini-batches."""
 
@@ -54,34 +49,6 @@ class Inputs:
 
     train: Rows
     valid: Rows
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What every run goes by."""
-
-    config: Config
-    recipe: Recipe
-    epochs: int
-    lrs: tuple[float, ...]
-    seeds: tuple[int, ...]
-
-    @classmethod
-    def of(cls, asked: Asked) -> Plan:
-        torch.set_num_threads(1)
-        config = Config.from_mapping(settings(asked.home))
-        space = recipe_space(config.space, 1024)
-        lr = space.scales["lr"]
-        assert isinstance(lr, LogUniform)
-        low, high = math.log10(lr.low), math.log10(lr.high)
-        # A quick run has every third, and two seeds: a claim needs two samples.
-        step = 3 if asked.quick else 1
-        points = range(0, round((high - low) * _PER_DECADE) + 1, step)
-        lrs = tuple(short(10 ** (low + p / _PER_DECADE)) for p in points)
-        n_seeds = 2 if asked.quick else config.final_seeds
-        seeds = tuple(range(config.seed, config.seed + n_seeds))
-        epochs = 3 if asked.quick else config.max_epochs
-        return cls(config, Recipe().with_params(space.fixed), epochs, lrs, seeds)
 
 
 def _raw(train: Rows, valid: Rows) -> Inputs:
@@ -197,7 +164,3 @@ def shortened(value: Any) -> Any:
     if isinstance(value, list):
         return [shortened(each) for each in value]
     return short(value) if isinstance(value, float) else value
-
-
-def short(value: float) -> float:
-    return float(f"{value:.6g}")
