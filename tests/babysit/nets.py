@@ -46,7 +46,8 @@ def maker(
     Args:
         package: Its Lightning package.
         steps: Where to note, before every step, what the optimizer goes by.
-        schedule: Of the learning rate.
+        schedule: Of the learning rate; it may go by its optimizer's ``horizon``, which
+            is the Trainer's ``max_epochs``.
     """
     parent: Any = importlib.import_module(package).LightningModule
 
@@ -85,7 +86,8 @@ def maker(
 
         def configure_optimizers(self) -> Any:
             given = {n: self.settings[n] for n in ("lr", "momentum", "weight_decay")}
-            optimizer = torch.optim.SGD(self.parameters(), **given)
+            optimizer: Any = torch.optim.SGD(self.parameters(), **given)
+            optimizer.horizon = self.trainer.max_epochs
             return (
                 optimizer if schedule is None else ([optimizer], [schedule(optimizer)])
             )

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch.optim import lr_scheduler as schedules
 
-from tunekit.babysit import Babysat, babysit
+from tunekit.babysit import Babysat, babysit, rounds
+from tunekit.babysit.folder import Folder
 from tunekit.errors import ConfigError, ResumeError, SpaceError, StoppedError
 from tunekit.space import IntUniform, LogUniform, Uniform
+from tunekit.trial import State
 
 from .conftest import course
 from .nets import PACKAGES, SPACE, START, loaders, maker
@@ -152,6 +155,55 @@ def test_a_larger_budget_goes_on_and_another_model_is_refused(tmp_path: Path) ->
         with pytest.raises(ResumeError, match=f"begun with {name} ") as caught:
             watched(**place, **{name: value})
         assert "\n" not in str(caught.value)
+
+
+def by_the_horizon(optimizer: Any) -> Any:
+    return schedules.CosineAnnealingLR(optimizer, T_max=optimizer.horizon)
+
+
+def linear(optimizer: Any) -> Any:
+    """No checkpoint holds the horizon that it goes by."""
+    horizon = optimizer.horizon
+    return schedules.LambdaLR(optimizer, lambda epoch: 1 - epoch / (2 * horizon))
+
+
+@pytest.mark.parametrize("budgets", [(6, 18), (9, 3)])
+def test_a_replay_goes_by_the_budgets_that_there_were(
+    budgets: tuple[int, int], tmp_path: Path
+) -> None:
+    """A schedule of the module's own may go by the Trainer's ``max_epochs``."""
+    make = maker(PACKAGES[0], schedule=by_the_horizon)
+    place: dict[str, Any] = {"out": tmp_path, "name": "mine", "make": make}
+    place["start"] = {**START, "lr": 0.01}
+    for budget in budgets:
+        found = watched(**place, budget_epochs=budget)
+    assert found.epochs == max(budgets)
+    had = {budget for budget in budgets if budget >= budgets[0]}
+    assert {each.horizon for each in found.schedule} == had
+    curve = found.replay(seed=0)
+    assert curve[found.best_epoch - 1] == found.best_value == min(curve)
+
+
+def test_what_is_half_done_is_not_gone_on_with_under_another_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "_KEEP_SECONDS", 0.0)
+    make = maker(PACKAGES[0], schedule=linear)
+    place: dict[str, Any] = {"out": tmp_path, "name": "mine", "make": make}
+    place["nudges"] = 0
+    real = Folder.save
+
+    def save(folder: Folder, name: str, state: State, whose: str) -> None:
+        real(folder, name, state, whose)
+        if name == "000002-0-half":
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "save", save)
+        with pytest.raises(Killed):
+            watched(**place, budget_epochs=10)
+    found = watched(**place, budget_epochs=14)
+    assert found.replay(seed=0)[found.best_epoch - 1] == found.best_value
 
 
 def test_a_line_may_be_as_long_as_the_budget() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunekit.babysit.folder import SETTINGS
+from tunekit.babysit.halfway import REPLAY
 from tunekit.config import Parser, add_data, read_toml, resumable
 from tunekit.errors import ConfigError
 
@@ -39,13 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = vars(_parser().read(arguments))
         replayed = given.pop("replay", None)
         if replayed is not None:
-            _replay(Path(replayed), given)
+            job = _replay(Path(replayed), given)
+            found.append(job.place)
+            job.run()
             return
         options = _options(given)
         found.append(options.folder)
         _run(options, began)
 
-    return resumable(work, lambda: found[0] if found else None, SETTINGS)
+    return resumable(work, lambda: found[0] if found else None, SETTINGS, REPLAY)
 
 
 def _run(options: Any, began: float) -> None:
@@ -56,11 +59,11 @@ def _run(options: Any, began: float) -> None:
     Job(options, Console(highlight=False), began).run()
 
 
-def _replay(folder: Path, given: dict[str, Any]) -> None:
-    """Train a model's schedule again, and keep what it comes to."""
+def _replay(folder: Path, given: dict[str, Any]) -> Any:
+    """What trains a model's schedule again, and keeps what it comes to."""
     from rich.console import Console
 
-    from tunekit.babysit.replay import replay_command
+    from tunekit.babysit.again import Replay
 
     seed = given.pop("seed", None)
     out, name = given.pop("out", None), given.pop("name", None)
@@ -69,7 +72,7 @@ def _replay(folder: Path, given: dict[str, Any]) -> None:
             "--replay takes --seed, --out and --name beside it, got "
             f"--{next(iter(given)).replace('_', '-')}"
         )
-    replay_command(folder, Console(highlight=False), seed=seed, out=out, name=name)
+    return Replay(folder, Console(highlight=False), seed=seed, out=out, name=name)
 
 
 def _options(given: dict[str, Any]) -> Any:

@@ -181,19 +181,23 @@ def babysit(
     maximize = direction == "maximize"
     keep = kept_in(out, name, space, begin, monitor, direction, seed, rules)
     path = keep.path if isinstance(keep, Folder) else None
-    engine = ModuleEngine(
-        make,
-        data=data,
-        monitor=monitor,
-        maximize=maximize,
-        trainer=trainer,
-        folder=None if path is None else path / "trials",
-        renewed=True,
-    )
-    horizon = config.budget_epochs or _FOR_EVER
 
-    def run_of(settings: Settings) -> Mapping[str, Any]:
-        return {"params": dict(settings), "max_epochs": horizon}
+    def engine(folder: str) -> ModuleEngine:
+        return ModuleEngine(
+            make,
+            data=data,
+            monitor=monitor,
+            maximize=maximize,
+            trainer=trainer,
+            folder=None if path is None else path / folder,
+            renewed=True,
+        )
+
+    def run_of(horizon: int | None) -> Callable[[Settings], Mapping[str, Any]]:
+        return lambda settings: {
+            "params": dict(settings),
+            "max_epochs": horizon or _FOR_EVER,
+        }
 
     until = None if config.timeout is None else time.monotonic() + config.timeout
     seldom = Seldom(_RENEW_SECONDS)
@@ -226,8 +230,8 @@ def babysit(
                     on_round(told.line)
 
             sitter = Sitter(
-                engine,
-                run_of,
+                engine("trials"),
+                run_of(config.budget_epochs),
                 keep,
                 knobs,
                 begin,
@@ -248,7 +252,13 @@ def babysit(
     sign = -1.0 if maximize else 1.0
 
     def replay(seed: int) -> list[float]:
-        curve, _ = replayed(schedule, engine, run_of, seed=seed, maximize=maximize)
+        # Another process may train the model meanwhile: nothing of its is touched.
+        own = engine("replay")
+        try:
+            with listening():
+                curve, _ = replayed(schedule, own, run_of, seed=seed, maximize=maximize)
+        except Interrupted as stop:
+            raise KeyboardInterrupt(str(stop)) from None
         return [sign * value for value in curve]
 
     return Babysat(

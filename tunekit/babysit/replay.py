@@ -2,62 +2,72 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
+from tunekit.babysit.course import START
 from tunekit.babysit.folder import Folder
 from tunekit.babysit.nowhere import Nowhere
 from tunekit.babysit.nudges import Settings
-from tunekit.babysit.rounds import train_round
-from tunekit.babysit.schedule import Stretch, as_rounds, schedule_of
-from tunekit.errors import ConfigError, StoppedError
-from tunekit.trial import Engine, Recipe
+from tunekit.babysit.rounds import Keep, train_round
+from tunekit.babysit.schedule import Stretch, as_rounds
+from tunekit.errors import StoppedError
+from tunekit.trial import Engine, State
 
-if TYPE_CHECKING:
-    from rich.console import Console
+__all__ = ["KeepOne", "best_of", "replayed"]
 
-    from tunekit.trial import State
-
-__all__ = ["replay_command", "replayed", "schedule_in"]
+RunOf = Callable[[int | None], Callable[[Settings], Mapping[str, object]]]
+"""From a stretch's horizon, and then its settings, to the arguments of a run."""
 
 
-def schedule_in(folder: Path) -> list[Stretch]:
-    """The way to the best epoch of a model that is kept in a folder.
+class KeepOne(Keep, Protocol):
+    """Where a replay has its checkpoint."""
+
+    def forget_all_but(self, name: str) -> None:
+        """Let go of every other checkpoint."""
+
+
+def best_of(folder: Folder) -> str:
+    """The checkpoint of the best epoch of a model that is kept in a folder.
 
     Raises:
-        ResumeError: The folder is no babysat model, or damaged.
-        StoppedError: It has not come to its first round.
+        ResumeError: The folder is damaged.
+        StoppedError: It has not come to its first finite value.
     """
-    kept = Folder(folder)
-    kept.settings()
-    found = kept.stand()
-    if found is None or not found[0].best_at:
+    found = folder.stand()
+    if found is None or found[0].best_at == START:
         raise StoppedError(
-            f"{folder} must have come to a first finite loss, and has not; run its "
-            "command again first"
+            f"{folder.path} must have come to a first finite loss, and has not; run "
+            "its command again first"
         )
-    return schedule_of(kept.history(), found[0].best_at)
+    return found[0].best_at
 
 
 def replayed(
     schedule: Sequence[Stretch],
     engine: Engine,
-    run_of: Callable[[Settings], Mapping[str, Any]],
+    run_of: RunOf,
     *,
     seed: int,
     maximize: bool = False,
+    keep: KeepOne | None = None,
+    before: Sequence[float] = (),
+    begin: Callable[[list[float]], None] = lambda curve: None,
+    hear: Callable[[int, float], None] = lambda epoch, value: None,
 ) -> tuple[list[float], State]:
     """Train a schedule without watching.
 
     Args:
-        schedule: What :func:`schedule_in` gives.
+        schedule: What :func:`tunekit.babysit.schedule.schedule_of` gives.
         engine: What trains.
-        run_of: The arguments of a run with some settings.
+        run_of: The arguments of a run; each stretch has the horizon that it had.
         seed: With the model's own seed it comes to its weights, to the last bit.
         maximize: Whether higher values are better; those returned are negative then.
+        keep: Where the checkpoint is; in memory when None.
+        before: The values of whole stretches that were trained before, whose end, or a
+            later state, is in ``keep``.
+        begin: Hears, before every stretch, of the values so far.
+        hear: Hears of every epoch, from 1, and its value.
 
     Returns:
         The value of each epoch, and the state after the last.
@@ -65,9 +75,27 @@ def replayed(
     Raises:
         StoppedError: It diverges.
     """
-    keep, curve, name = Nowhere(), [], ""
-    for each in as_rounds(schedule):
-        found = train_round(engine, each, run_of, keep, seed=seed, maximize=maximize)
+    keep = Nowhere() if keep is None else keep
+    sign = -1.0 if maximize else 1.0
+    curve, epochs, name = list(before), 0, START
+
+    def counted(already: int) -> Callable[[int, float], None]:
+        return lambda epoch, value: hear(already + epoch, sign * value)
+
+    for stretch, each in zip(schedule, as_rounds(schedule), strict=True):
+        epochs, name = epochs + stretch.epochs, each.checkpoint(0)
+        if epochs <= len(before):
+            continue
+        begin(curve)
+        found = train_round(
+            engine,
+            each,
+            run_of(stretch.horizon),
+            keep,
+            seed=seed,
+            maximize=maximize,
+            hear=counted(len(curve)),
+        )
         assert found is not None  # there is no limit of time
         (outcome,) = found
         curve += outcome.val
@@ -76,81 +104,7 @@ def replayed(
                 f"the schedule must train to a finite loss with seed {seed}, too, and "
                 f"diverged after {len(curve)} epochs; choose another seed"
             )
-        name = outcome.checkpoint
         keep.forget_all_but(name)
     state = keep.load(name)
     assert state is not None
     return curve, state
-
-
-def replay_command(
-    folder: Path,
-    console: Console,
-    *,
-    seed: str | None,
-    out: str | None,
-    name: str | None,
-) -> None:
-    """``--replay``: train the schedule on the same rows, judge it, keep its model.
-
-    Args:
-        folder: The babysat model's.
-        console: Where to print.
-        seed: Of weights, batches and masks; the model's own when None.
-        out: Where models live.
-        name: The new model's.
-
-    Raises:
-        ConfigError: The place is taken, or the model is no table's.
-    """
-    from rich.text import Text
-
-    from tunekit.babysit.job import judged, run_of
-    from tunekit.config import Config, check_name
-    from tunekit.predict import save
-    from tunekit.states import part_of
-    from tunekit.workers.setup import Setup
-
-    schedule, settings = schedule_in(folder), Folder(folder).settings()
-    if "recipe" not in settings:
-        raise ConfigError(
-            f"{folder} must be a table's model, got a module's; from Python, "
-            "babysit(...).replay(seed) trains its schedule again"
-        )
-    recipe = Recipe(**settings["recipe"])
-    shared = {field.name for field in dataclasses.fields(Config)}
-    config = Config.from_mapping({k: v for k, v in settings.items() if k in shared})
-    drawn = Config.from_mapping({"seed": seed}).seed if seed else config.seed
-    if name:
-        check_name(name)
-    place = Path(out or folder.parent) / (name or f"{folder.name}-replay-{drawn}")
-    if place.exists():
-        raise ConfigError(f"{place} must be new, got a folder; choose another --name")
-    setup = Setup.of(config)
-    table = setup.table
-    Folder(folder).check_data(table.describe())
-    epochs = sum(each.epochs for each in schedule)
-
-    def say(text: str) -> None:
-        console.print(Text(text), soft_wrap=True)
-
-    say(f"{epochs} epochs by the schedule of {folder}, seed {drawn}")
-    with closing(setup.engine()) as engine:
-        curve, state = replayed(schedule, engine, run_of(recipe), seed=drawn)
-    test = judged(table, recipe, state)
-    # The weights are those of the best epoch of the last stretch.
-    last = curve[-schedule[-1].epochs :]
-    lowest = min(last)
-    save(
-        place,
-        network_state=part_of(state, "best"),
-        recipe=recipe,
-        n_inputs=table.n_inputs,
-        classes=table.classes,
-        preprocessor=table.preprocessor,
-        info={"val_loss": lowest, "epoch": epochs - len(last) + last.index(lowest) + 1},
-    )
-    say(
-        f"lowest validation loss {lowest:.4f}, test accuracy "
-        f"{1 - test['error']:.2%} on {test['rows']:,} rows; model {place / 'model'}",
-    )

@@ -45,6 +45,7 @@ def train_round(
     seed: int,
     maximize: bool = False,
     until: float = math.inf,
+    hear: Callable[[int, float], None] = lambda epoch, value: None,
 ) -> list[Outcome] | None:
     """Train every branch of a round and keep where each ends.
 
@@ -57,6 +58,7 @@ def train_round(
         seed: The seed of the model.
         maximize: Whether higher values are better; outcomes are negative then.
         until: When to have stopped (``time.monotonic()``), with what is half done kept.
+        hear: Hears of every epoch of a branch, from 1, and its value.
 
     Returns:
         What became of each branch; None where the time was up before its end.
@@ -64,10 +66,12 @@ def train_round(
     Raises:
         Exception: Whatever the training of a branch raised.
     """
-    runs = []
+    runs, owners = [], []
     for i, (source, settings) in enumerate(tried.branches):
+        given = run_of(settings)
         # Done, or half done, by an earlier process?
-        whose = _whose(tried, i)
+        whose = _whose(tried, i, given)
+        owners.append(whose)
         state = keep.load(tried.checkpoint(i), whose)
         state = state or keep.load(_half(tried, i), whose)
         if state is None and source != START:
@@ -80,7 +84,7 @@ def train_round(
             state = _begun(state)
         runs.append(
             Run(
-                **run_of(settings),
+                **given,
                 patience=_NEVER,
                 seed=seed,
                 key=f"branch-{i}",
@@ -91,9 +95,9 @@ def train_round(
 
     def save(branch: int, state: State, *, done: bool) -> None:
         name = tried.checkpoint(branch) if done else _half(tried, branch)
-        keep.save(name, state, _whose(tried, branch))
+        keep.save(name, state, owners[branch])
 
-    feed = _Epochs(runs, tried.epochs, until, save)
+    feed = _Epochs(runs, tried.epochs, until, save, hear)
     while feed.waiting:
         engine.train_all(feed, len(runs))
         if (feed.half or feed.waiting) and time.monotonic() >= until:
@@ -127,6 +131,7 @@ class _Epochs:
         epochs: int,
         until: float,
         save: Callable[..., None],
+        hear: Callable[[int, float], None],
     ) -> None:
         self.waiting = list(runs)
         self.half: dict[int, State] = {}
@@ -136,7 +141,7 @@ class _Epochs:
         }
         self._runs, self._epochs = list(runs), epochs
         self._began, self._until, self._save = time.monotonic(), until, save
-        self._heard = False
+        self._heard, self._hear = False, hear
         for i, run in enumerate(runs):
             if run.state is not None and len(run.state.curve) >= epochs:
                 self.ends[i] = run.state
@@ -163,6 +168,7 @@ class _Epochs:
         for each in heard:
             branch = _branch(each.run)
             self.curves[branch].append(each.metrics)
+            self._hear(len(self.curves[branch]), each.metrics.val_loss)
             done = len(self.curves[branch]) >= self._epochs
             verdicts.append(Verdict.PAUSE if done or late else Verdict.GO_ON)
         return verdicts
@@ -200,9 +206,13 @@ def _half(tried: Round, branch: int) -> str:
     return f"{tried.checkpoint(branch)}-half"
 
 
-def _whose(tried: Round, branch: int) -> str:
-    """What tells a branch from one of the same name that was to be tried before."""
-    return json.dumps([tried.number, tried.epochs, *tried.branches[branch]])
+def _whose(tried: Round, branch: int, given: Mapping[str, Any]) -> str:
+    """What tells a branch from one of the same name that was to be tried before.
+
+    A module may go by its horizon: under another one it would train otherwise.
+    """
+    what = tried.number, tried.epochs, *tried.branches[branch], given["max_epochs"]
+    return json.dumps(what)
 
 
 def _begun(state: State) -> State:

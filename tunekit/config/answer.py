@@ -42,14 +42,14 @@ def answer(work: Callable[[], None], *, cannot: str) -> int:
 
 
 def resumable(
-    work: Callable[[], None], folder: Callable[[], Path | None], holds: str
+    work: Callable[[], None], folder: Callable[[], Path | None], *holds: str
 ) -> int:
     """Do the work of a command that goes on where it was stopped.
 
     Args:
         work: Reads the arguments and does what they ask for.
         folder: Where its state is kept; None until that is known.
-        holds: The file in it which says that something is kept.
+        holds: Files in it each of which says that something is kept.
 
     Returns:
         The exit code: 0; 2 for what is the user's, 3 where it was stopped and can go
@@ -69,7 +69,7 @@ def resumable(
     except Interrupted as stop:
         place = folder()
         kept = ""
-        if place is not None and (place / holds).exists():
+        if place is not None and any((place / each).exists() for each in holds):
             kept = f"; all is kept in {place}, and the same command goes on"
         print(f"\nstopped{kept}", file=sys.stderr)
         return stop.exit_code
