@@ -90,6 +90,25 @@ def test_a_module_has_those_of_its_space() -> None:
 
 
 @pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        ("rate", ["lr", "base_lr", "encoder_lr", "head_learning_rate"]),
+        ("rein", ["head_dropout", "encoder_weight_decay", "attn_drop_rate", "head_wd"]),
+        ("", ["lr_decay", "clr", "plr", "beta", "theta", "backdrop", "temperature"]),
+    ],
+)
+def test_names_say_what_a_hyperparameter_is_for(part: str, names: list[str]) -> None:
+    space = dict.fromkeys(names, LogUniform(1e-5, 1.0))
+    assert {knob.part for knob in knobs_of(space).values()} == {part}
+
+
+def test_all_rates_go_down_together_where_the_loss_is_flat() -> None:
+    space = {name: LogUniform(1e-5, 1.0) for name in ("base_lr", "encoder_lr")}
+    flat = menu(dict.fromkeys(space, 0.01), knobs_of(space), 1, rng(), flat=True)
+    assert flat == [dict.fromkeys(space, 0.005)]
+
+
+@pytest.mark.parametrize(
     "scale",
     [Categorical("a", "b"), IntUniform(1, 9), IntLogUniform(1, 9), 0.1, "1..2"],
 )

@@ -27,6 +27,9 @@ Settings = dict[str, float]
 
 _RATES = ("lr", "learning_rate", "alpha", "eta")
 _REINS = ("dropout", "drop", "p_drop", "drop_rate", "weight_decay", "wd", "l2")
+_RATE_ENDS = ("_lr", "_learning_rate")
+_REIN_ENDS = ("_dropout", "_drop", "_drop_rate", "_weight_decay", "_wd")
+"""A module may have several, each of a part of it: ``encoder_lr``, ``head_dropout``."""
 _FACTOR = 2.0
 _DECADE = 10.0
 _SHARE = 0.2
@@ -94,6 +97,11 @@ def recipe_knobs(recipe: Recipe) -> dict[str, Knob]:
 def knobs_of(space: Mapping[str, Any]) -> dict[str, Knob]:
     """The knobs of anybody's module, from its scales.
 
+    Names say which are rates: ``lr``, ``learning_rate``, ``alpha``, ``eta`` and those
+    that end in ``_lr`` or ``_learning_rate``; and which are reins: ``dropout``,
+    ``drop``, ``p_drop``, ``drop_rate``, ``weight_decay``, ``wd``, ``l2`` and those that
+    end in ``_dropout``, ``_drop``, ``_drop_rate``, ``_weight_decay`` or ``_wd``.
+
     Args:
         space: By name, a ``LogUniform``, ``OneMinusLogUniform`` or ``Uniform``.
 
@@ -101,8 +109,10 @@ def knobs_of(space: Mapping[str, Any]) -> dict[str, Knob]:
         SpaceError: Another scale: whole numbers and choices cannot be nudged.
 
     Example:
-        >>> [k.part for k in knobs_of({"lr": LogUniform(1e-5, 1e-1)}).values()]
-        ['rate']
+        >>> scale = LogUniform(1e-5, 1e-1)
+        >>> knobs = knobs_of({"lr": scale, "head_lr": scale, "encoder_wd": scale})
+        >>> [knob.part for knob in knobs.values()]
+        ['rate', 'rate', 'rein']
     """
     found = {}
     for name, scale in space.items():
@@ -112,7 +122,7 @@ def knobs_of(space: Mapping[str, Any]) -> dict[str, Knob]:
                 f"LogUniform, OneMinusLogUniform or Uniform scale, got {scale!r}; fix "
                 "it in make instead"
             )
-        part = "rate" if name in _RATES else "rein" if name in _REINS else ""
+        part = _part(name)
         if isinstance(scale, OneMinusLogUniform):
             step = _FACTOR
         elif scale.log:
@@ -121,6 +131,13 @@ def knobs_of(space: Mapping[str, Any]) -> dict[str, Knob]:
             step = _SHARE * (scale.high - scale.low)
         found[name] = Knob(name, scale, step, part)
     return found
+
+
+def _part(name: str) -> str:
+    """What a hyperparameter of this name is for."""
+    if name in _RATES or name.endswith(_RATE_ENDS):
+        return "rate"
+    return "rein" if name in _REINS or name.endswith(_REIN_ENDS) else ""
 
 
 def moved(

@@ -122,7 +122,12 @@ def babysit(
         make: Called with the settings; returns a LightningModule of either package, or
             a pair of one and its data.
         space: By name, a ``LogUniform``, ``OneMinusLogUniform`` or ``Uniform``: what
-            may change, and between which ends.
+            may change, and between which ends. What is named ``lr`` or
+            ``learning_rate``, or ends so after an underscore, is lowered on a plateau,
+            cut where training diverges and cooled down at the end of a budget; names
+            such as ``dropout`` and ``weight_decay``, and those that end so, are what
+            holds the model back where it overfits. See
+            :func:`tunekit.babysit.nudges.knobs_of` for all such names.
         start: What each begins with.
         data: As for :func:`tunekit.tune`.
         monitor: The name under which the module logs its value.
