@@ -79,7 +79,8 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
     home, results = experiment.home, experiment.results
     parts = options.part or [*experiment.parts]
     if options.retell:
-        return _written(experiment, _recorded(home), home)
+        out = record.place(options.out, home, quick=False)
+        return _written(experiment, _recorded(home), out)
     out = home if options.out is None else options.out.resolve()
     why_not = _why_not(experiment, options, parts, out)
     if why_not:

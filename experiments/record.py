@@ -156,11 +156,12 @@ def parts_made(report: Mapping[str, Any]) -> str:
         versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
         commit, *changes = (found["commit"] or "–").split(" ", 1)
         commit = " ".join([commit[:9], *changes])
+        # Some older report has other figures of that name.
         seconds = part.get("seconds")
-        took = "–" if seconds is None else f"{seconds / 60:.1f} min"
+        took = f"{seconds / 60:.1f} min" if isinstance(seconds, int) else "–"
         lines.append((name, found["date"], found["machine"], versions, commit, took))
     head: tuple[str, ...] = ("part", "date", "machine", "versions", "commit", "took")
-    if not any("seconds" in part for part in report.values()):
+    if all(line[5] == "–" for line in lines):
         head, lines = head[:5], [line[:5] for line in lines]
     return table(head, lines, left=5)
 

@@ -5,20 +5,70 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import runpy
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+from markupsafe import Markup
+
+from tunekit.report.axes import Axis
+from tunekit.report.figures import Frame, chart, line
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 FOLDERS = sorted(path.parent for path in EXPERIMENTS.glob("*/results.py"))
 LIVING = [folder for folder in FOLDERS if (folder / "study.toml").exists()]
 """Those that :mod:`lab` runs."""
+QUICK = ("09", "10", "11")
+"""Those whose --quick takes the least; of the others all is imported and told again."""
+
+Command = Callable[..., int]
 
 
 @pytest.fixture(autouse=True)
 def shared_by_experiments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(EXPERIMENTS)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs an experiment's command in this process, which has torch already."""
+
+    def run(folder: Path, *words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["run.py", *words])
+        monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            monkeypatch.setenv(name, "1")
+        # Experiments have modules of the same names.
+        others = {name: sys.modules.pop(name) for name in of_an_experiment()}
+        try:
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_path(str(folder / "run.py"), run_name="__main__")
+        finally:
+            for name in of_an_experiment():
+                del sys.modules[name]
+            sys.modules.update(others)
+        assert isinstance(ended.value.code, int)
+        return ended.value.code
+
+    return run
+
+
+def of_an_experiment() -> list[str]:
+    """The modules from the folder of an experiment that are loaded."""
+    found = {
+        name: getattr(each, "__file__", None) for name, each in sys.modules.items()
+    }
+    return [
+        name
+        for name, path in found.items()
+        if path and Path(path).parent.parent == EXPERIMENTS
+    ]
 
 
 def results_of(folder: Path) -> ModuleType:
@@ -33,6 +83,50 @@ def results_of(folder: Path) -> ModuleType:
 def report_of(folder: Path) -> dict[str, object]:
     path = folder / "report.json"
     return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
+def resolved_of(number: str) -> dict[str, Any]:
+    import lab
+
+    (folder,) = (folder for folder in LIVING if folder.name[:2] == number)
+    return lab.resolved(folder)
+
+
+def differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, set[str]]:
+    """By group the defaults that two have not alike."""
+    assert one.keys() == other.keys()
+    return {
+        group: {key for key in one[group] if one[group][key] != other[group][key]}
+        for group in one
+        if one[group] != other[group]
+    }
+
+
+def unnamed(picture: str) -> list[str]:
+    """The panels of a picture that lack a title or the name of an axis."""
+    every = ElementTree.fromstring(picture).iter()
+    drawn = [each for each in every if each.tag.endswith("svg")]
+    panels = [
+        [text for text in each if text.tag.endswith("text")]
+        for each in drawn
+        if any(mark.get("class") == "axis" for mark in each)
+    ]
+    lacking = []
+    for n, texts in enumerate(panels, 1):
+        told = {
+            (text.get("class"), "transform" in text.attrib): (text.text or "").strip()
+            for text in texts
+        }
+        lacking += [
+            f"panel {n}: {what}"
+            for what, key in (
+                ("title", ("title", False)),
+                ("x", ("name middle", False)),
+                ("y", ("name middle", True)),
+            )
+            if not told.get(key)
+        ]
+    return lacking if panels else ["no panel"]
 
 
 def test_experiments_are_numbered() -> None:
@@ -105,35 +199,74 @@ def test_its_page_has_question_command_verdict_and_pictures(folder: Path) -> Non
     pictures = sorted(path.name for path in folder.glob("*.svg"))
     assert pictures
     assert sorted(re.findall(r"!\[[^\]]+\]\(([^)]+\.svg)\)", text)) == pictures
-    for name in pictures:
-        picture = (folder / name).read_text("utf-8")
-        for part in ('class="title', 'class="name'):
-            assert part in picture, name
 
 
-def test_a_claim_holds_where_its_whole_interval_does() -> None:
-    from claims import claim, differences, ratio_claim
+@pytest.mark.parametrize("folder", LIVING, ids=lambda folder: folder.name)
+def test_its_files_are_what_its_report_tells(
+    folder: Path, command: Command, tmp_path: Path
+) -> None:
+    assert command(folder, "--retell", "--out", str(tmp_path)) == 0
+    kept = {"report.json", "README.md", *(path.name for path in folder.glob("*.svg"))}
+    assert {path.name for path in tmp_path.iterdir()} == kept
+    for name in kept:
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
-    sure = claim("more", [1.0, 1.2, 1.1], above=0.5)
-    assert sure.holds
-    assert (sure.value, sure.samples) == (pytest.approx(1.1), 3)
-    # Student's quantile for two degrees of freedom, 4.303, times 0.1 / sqrt(3).
-    assert sure.high - sure.value == pytest.approx(4.303 * 0.1 / 3**0.5, rel=1e-3)
-    assert not claim("more", [1.0, 0.1], above=0.5).holds
-    ratio = ratio_claim("less", [0.5, 0.25, 0.5], below=0.9)
-    assert ratio.value == pytest.approx(0.0625 ** (1 / 3))
-    assert not ratio_claim("less", [0.5, 2.0], below=1.0).holds
-    assert ratio_claim("more", [2.0, 2.2, 2.1], above=1.0).holds
 
-    recorded = [sure.as_dict()]
-    assert differences(recorded, [sure]) == []
-    weak = claim("more", [1.0, 0.1], above=0.5)
-    assert "does not hold now" in differences(recorded, [weak])[0]
-    assert (
-        "now" in differences(recorded, [claim("more", [9.0, 9.1, 9.2], above=0.5)])[0]
-    )
-    assert "not measured" in differences(recorded, [])[0]
-    assert "not in the report" in differences([], [sure])[0]
+@pytest.mark.parametrize("folder", LIVING, ids=lambda folder: folder.name)
+def test_its_pictures_say_what_they_show(folder: Path) -> None:
+    for path in sorted(folder.glob("*.svg")):
+        assert unnamed(path.read_text("utf-8")) == [], path.name
+
+
+def test_a_panel_without_a_name_is_seen() -> None:
+    def panel(title: str, x: str, y: str) -> Markup:
+        frame = Frame(x=Axis(title=x), y=Axis(title=y))
+        return chart(frame, title, [line(frame, [(0, 0), (1, 1)], "one")], [("a", "b")])
+
+    from picture import alone, beside
+
+    good = panel("loss", "epoch", "nats")
+    for names, lacking in (
+        (("", "epoch", "nats"), "title"),
+        (("loss", "", "nats"), "x"),
+        (("loss", "epoch", " "), "y"),
+    ):
+        both = alone(beside([good, panel(*names)], 2, 560, 310), "")
+        assert unnamed(both) == [f"panel 2: {lacking}"]
+    assert unnamed(alone(good, "")) == []
+    assert unnamed(alone("<svg><path/></svg>", "")) == ["no panel"]
+
+
+@pytest.mark.parametrize("number", QUICK)
+def test_its_command_runs(number: str, command: Command, tmp_path: Path) -> None:
+    (folder,) = (folder for folder in LIVING if folder.name[:2] == number)
+    assert command(folder, "--quick", "--out", str(tmp_path)) == 0
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["claims"]
+    assert unnamed(next(tmp_path.glob("*.svg")).read_text("utf-8")) == []
+
+
+def test_rules_of_babysitting_are_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunekit.babysit import course, rescue
+
+    watched = resolved_of("12")
+    monkeypatch.setattr(course, "Rules", partial(course.Rules, patience=9))
+    assert differs(watched, resolved_of("12")) == {"babysit": {"rules"}}
+    monkeypatch.undo()
+    monkeypatch.setattr(rescue, "_LUCK", 9.0)
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    assert differs(watched, resolved_of("12")) == {"babysit": {rescue.__name__}}
+
+
+def test_constants_of_the_search_are_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunekit.sampler import region
+
+    searched, watched, drawn = map(resolved_of, ("07", "12", "11"))
+    monkeypatch.setattr(region, "_SHARE", 0.5)
+    for before, number in ((searched, "07"), (watched, "12")):
+        assert differs(before, resolved_of(number)) == {"search": {region.__name__}}
+    # What is drawn at random does not hang on it.
+    assert resolved_of("11") == drawn
 
 
 def test_the_best_of_some_draws_is_the_mean_over_all_choices_of_them() -> None:
