@@ -1,4 +1,7 @@
-"""The picture: to which class every point of a plane is given."""
+"""The picture: to which class every point of a plane is given.
+
+Inputs are normalised: an axis has its column's standard deviation as its unit.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,11 @@ _STYLE = STYLE + "".join(
     f".a{n}{{fill:{colour};opacity:0.28}}"
     for n, colour in enumerate(_COLOURS)
 )
+_COLUMNS = {
+    "iris (petal length and width)": ("petal length", "petal width"),
+    "wine (alcohol and flavanoids)": ("alcohol", "flavanoids"),
+    "rings (made up)": ("across", "upwards"),
+}
 _TOLD = {"0": "no hidden layer", "1": "one hidden layer"}
 
 
@@ -38,10 +46,10 @@ def draw(report: Mapping[str, Any]) -> dict[str, str]:
 
 def _plane(run: Mapping[str, Any], name: str, told: str) -> Markup:
     left, low, right, high = run["ends"]
-    unit = "normalised, in standard deviations"
+    x, y = (f"{column} (standard deviations)" for column in _COLUMNS[name])
     frame = Frame(
-        x=Axis(title=f"first input ({unit})", low=left, high=right),
-        y=Axis(title="second input", low=low, high=high),
+        x=Axis(title=x, low=left, high=right),
+        y=Axis(title=y, low=low, high=high),
         width=_WIDTH,
         height=_HEIGHT,
         font=13,
