@@ -53,8 +53,10 @@ def answer(report: Report) -> str:
     by_says = {each["says"]: each for each in report["claims"]}
 
     def ratio(where: str, network: str) -> str:
-        found = by_says[_epochs_of(where, network)]
-        return f"{found['value']:.1f} ({network}){doubt(found)}"
+        found = by_says.get(_epochs_of(where, network))
+        # Where too few runs come below chance there is no claim.
+        told = "–" if found is None else f"{found['value']:.1f}{doubt(found)}"
+        return f"{told} ({network})"
 
     first, *hidden = NETWORKS
     others = _others(report)
