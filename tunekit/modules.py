@@ -61,6 +61,8 @@ class ModuleEngine:
         shown: From a run's ``params`` to what such a function sees of them.
         renewed: Whether a run that is opened from a state may have other
             hyperparameters than it had: then optimizers have those that ``make`` gives.
+            A run of a number then takes the place of earlier ones: what their callbacks
+            wrote as checkpoints is deleted, but for what the state names.
 
     Raises:
         ConfigError: An argument of a Trainer that is not to be given.
@@ -135,6 +137,9 @@ class ModuleEngine:
         state = None
         if run.state is not None:
             state = unpacked(run.state.tensors, run.state.extra)
+        if self._renewed and not run.paused_at:
+            # A round begins, and what an earlier one left is no part of it.
+            self._trainers.tidy(trial.number, state)
         first, last = begin(package)(follower), follow(package)(follower)
         ours = [[first], [last]]
         if self._renewed:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,8 +112,7 @@ class Trainers:
         made["callbacks"] = [*first, *callbacks, *last]
         made["logger"] = self._loggers.get(trial.number, made["logger"])
         if self._folder is not None:
-            below = self._folder / f"trial-{trial.number:05d}"
-            made.setdefault("default_root_dir", below)
+            made.setdefault("default_root_dir", self._below(trial.number))
         trainer = part_of(package, "Trainer")(max_epochs=max_epochs, **made)
         if trainer.world_size > 1:
             if trainer.num_nodes > 1:
@@ -130,6 +130,28 @@ class Trainers:
     def forget(self, number: int) -> None:
         """A trial has ended: its loggers are let go."""
         self._loggers.pop(number, None)
+
+    def tidy(self, number: int, state: Any) -> None:
+        """Delete what callbacks wrote as checkpoints in a trial's folder.
+
+        Args:
+            number: The trial's.
+            state: The checkpoint it goes on from, or None: what that names stays.
+        """
+        if self._folder is None:
+            return
+        named = _named(state or {})
+        for path in sorted(self._below(number).rglob("*.ckpt")):
+            if str(path.absolute()) in named:
+                continue
+            if path.is_dir():  # of a strategy that writes a file for each process
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    def _below(self, number: int) -> Path:
+        assert self._folder is not None
+        return self._folder / f"trial-{number:05d}"
 
 
 def fit_arguments(package: str, data: Any) -> dict[str, Any]:
@@ -155,6 +177,16 @@ def fit_arguments(package: str, data: Any) -> dict[str, Any]:
     if isinstance(data, tuple) and len(data) == 2:
         return {"train_dataloaders": data[0], "val_dataloaders": data[1]}
     return {"train_dataloaders": data}
+
+
+def _named(state: Mapping[str, Any]) -> set[str]:
+    """The checkpoints that callbacks which wrote them may yet replace."""
+    found: set[str] = set()
+    for each in state.get("callbacks", {}).values():
+        if isinstance(each, Mapping):
+            found |= {*each.get("best_k_models", ())}
+            found |= {str(each.get(f"{name}_model_path")) for name in ("best", "last")}
+    return {str(Path(name).absolute()) for name in found}
 
 
 def _check(options: Any) -> None:

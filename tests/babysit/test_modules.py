@@ -235,6 +235,21 @@ def test_a_module_that_is_never_finite_ends_with_a_line() -> None:
         watched(make=make, budget_epochs=60)
 
 
+@pytest.mark.parametrize(("nudges", "most"), [(2, 4), (0, 1)])
+def test_checkpoints_of_ones_own_do_not_fill_the_disk(
+    nudges: int, most: int, tmp_path: Path
+) -> None:
+    own = importlib.import_module(f"{PACKAGES[0]}.callbacks").ModelCheckpoint
+    given = {"callbacks": [own(monitor="val_loss", save_top_k=1)]}
+    place: dict[str, Any] = {"out": tmp_path, "name": "mine", "nudges": nudges}
+    found = watched(**place, trainer=given, budget_epochs=20)
+    files = [*(tmp_path / "mine" / "trials").rglob("*.ckpt")]
+    assert 1 <= len(files) <= most
+    if not nudges:
+        # It is the best epoch's, as it would be with a Trainer of one's own.
+        assert f"epoch={found.best_epoch - 1}-" in files[0].name
+
+
 def callbacks(*names: str) -> dict[str, Any]:
     module = importlib.import_module(f"{PACKAGES[0]}.callbacks")
     return {"callbacks": [getattr(module, names[0])("val_loss", patience=1)]}

@@ -139,7 +139,11 @@ def babysit(
         nudges: Nudges tried beside what is.
         patience: Intervals without a gain after which the value counts as flat.
         hold: Names that are not nudged.
-        trainer: Arguments of the Trainers; see :func:`tunekit.tune`.
+        trainer: Arguments of the Trainers; see :func:`tunekit.tune`. Callbacks write
+            below ``OUT/NAME/trials``, each of what is tried side by side in a folder of
+            its own: there a ``ModelCheckpoint`` has the files of the last round alone,
+            and those that it would replace itself; elsewhere nothing is deleted. The
+            best epoch is kept without it.
         seed: Of weights, batches and nudges.
         out: The folder of models; in memory when None. With it a crash costs nothing:
             the same call goes on, and ``OUT/NAME/steer.toml`` may be edited meanwhile.
