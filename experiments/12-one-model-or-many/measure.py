@@ -11,10 +11,12 @@ from typing import Any
 
 import lab
 from broken import killed, steered
+from sklearn import datasets
 
 __all__ = ["PARTS"]
 
-TABLES = ("credit_g", "phoneme", "soybean", "car", "titanic", "splice", "winequality")
+TABLES = ("credit_g", "phoneme", "soybean", "car", "titanic", "splice")
+COME_ALONG = ("breast_cancer",)
 SAME = {"n_layers": 2, "width": 128, "batch_size": 64}
 """The network of the one model, for a search that is to cost as much an epoch."""
 LRS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
@@ -38,22 +40,30 @@ def babysat(asked: lab.Asked) -> Report:
 
 def _measured(asked: lab.Asked, one: Callable[[Any], Report]) -> Report:
     settings = lab.settings(asked.home)
-    names: tuple[str, ...] = TABLES
+    names: tuple[str, ...] = (*TABLES, *COME_ALONG)
     seeds, lrs = _SEEDS, LRS
     if asked.quick:
         names, seeds, lrs = ("digits",), 2, (3e-3, 1e-2)
         settings = {**settings, "budget_epochs": 20, "max_epochs": 5}
-    jobs = [
-        (name, _data(asked.tables, name), seed, settings, lrs)
-        for name in names
-        for seed in range(seeds)
-    ]
+    with tempfile.TemporaryDirectory() as made:
+        data = {name: _data(asked.tables, name, Path(made)) for name in names}
+        jobs = [
+            (name, data[name], seed, settings, lrs)
+            for name in names
+            for seed in range(seeds)
+        ]
+        runs = _runs(asked, one, jobs)
+    return {"lrs": list(lrs), "runs": runs, "budget": settings["budget_epochs"]}
+
+
+def _runs(asked: lab.Asked, one: Callable[[Any], Report], jobs: list[Any]) -> list[Any]:
+    """Two at a time."""
     runs = []
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for run in pool.imap(one, jobs):
             runs.append(run)
             asked.say(f"{run['table']}, seed {run['seed']}")
-    return {"lrs": list(lrs), "runs": runs, "budget": settings["budget_epochs"]}
+    return runs
 
 
 def _one(
@@ -155,11 +165,11 @@ def _babysat(
 ) -> tuple[Report, list[list[float]]]:
     """One model watched; what it came to, and its line by all epochs spent."""
     from tunekit.babysit.course import Rules
-    from tunekit.babysit.curves import LINE, points
     from tunekit.babysit.job import run_of
     from tunekit.babysit.nowhere import Nowhere
     from tunekit.babysit.nudges import recipe_knobs
     from tunekit.babysit.sitter import Sitter
+    from tunekit.babysit.way import LINE, VAL, Way
     from tunekit.states import part_of
     from tunekit.trial import Fitted, Recipe
 
@@ -174,8 +184,7 @@ def _babysat(
     fitted = Fitted(
         curve=[], best_epoch=1, weights=part_of(state, "best"), diverged=False
     )
-    history = keep.history()
-    rescues = [line for line in history if line.get("doing") == "rescue"]
+    rescues = [each for each in keep.lines if each.get("doing") == "rescue"]
     way = {
         "final": _short(course.best),
         "lowest": _short(course.best),
@@ -185,10 +194,11 @@ def _babysat(
         "rescue_rounds": len(rescues),
         "lr": course.base["lr"],
     }
+    line = Way()
     curve = [
-        [step, _short(values["loss/val"])]
-        for line in history
-        for run, step, values in points(line)
+        [step, _short(values[VAL])]
+        for each in keep.lines
+        for run, step, values in line.events(each)
         if run == LINE
     ]
     return way, curve
@@ -237,7 +247,12 @@ def _work(result: Any, sizes: tuple[int, int]) -> float:
     return work
 
 
-def _data(folder: Path | None, name: str) -> dict[str, Any]:
+def _data(folder: Path | None, name: str, made: Path) -> dict[str, Any]:
+    """A table's file, and its target; the digits need none."""
+    if name in COME_ALONG:
+        file = made / f"{name}.csv"
+        getattr(datasets, f"load_{name}")(as_frame=True).frame.to_csv(file, index=False)
+        return {"data": str(file), "target": "target"}
     if folder is None or name == "digits":
         return {}
     file = folder / name / f"{name}.csv"

@@ -106,6 +106,19 @@ def test_what_nobody_can_make_up_for_is_to_be_restored(
     assert came_to(runs / "model") == before
 
 
+def test_a_history_that_does_not_tell_of_the_newest_is_to_be_restored_at_once(
+    call: Call, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*MORE, *HALF) == 0
+    capsys.readouterr()
+    path, newest = runs / "model" / HISTORY, course(runs / "model")["line"][-1]["name"]
+    lines = path.read_bytes().splitlines(keepends=True)
+    made = f'"to": "{newest}"'.encode()
+    path.write_bytes(b"".join(b"\xff" + x[1:] if made in x else x for x in lines))
+    assert call(*MORE, *WHOLE) == 2
+    assert f"how checkpoint {newest} came to be" in one_line(capsys)
+
+
 @pytest.mark.parametrize("which", ["here", "best", "all"])
 def test_a_damaged_checkpoint_costs_what_came_after_it(
     call: Call, runs: Path, which: str, capsys: pytest.CaptureFixture[str]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tunekit.babysit.course import START, Branch, Course, Point, Rules
-from tunekit.babysit.decide import next_round
+from tunekit.babysit.decide import next_round, replanned
 from tunekit.babysit.nudges import Settings
 from tunekit.babysit.outside import reopened, steered, without
 from tunekit.babysit.steer import Edit
@@ -184,6 +184,41 @@ def test_held_without_a_value_is_held_as_it_is(doing: str) -> None:
     assert len(rates) == 1
     if doing != "rescue":
         assert rates == {was}
+
+
+def test_what_was_held_while_the_rate_fell_falls_on_from_there() -> None:
+    model = Model(turning, Rules(horizon=300))
+    for _, tried in model.rounds():
+        last = tried.branches[0][1]["lr"]
+        if model.course.doing == "cool" and model.course.done > 1:
+            break
+    for held in (["lr"], []):
+        model.course = steered(model.course, Edit(held=held), model.rules, KNOBS)
+        model.keep()
+        ((_, tried),) = model.rounds(1)
+        lr = tried.branches[0][1]["lr"]
+        assert lr == pytest.approx(last, rel=0.2 if held == [] else 1e-9)
+        assert lr <= last * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("plans", [[10] * 10, [30, 9, 14, 3, 2, 1], [5, 4, 3, 2, 1]])
+def test_a_rate_falls_to_zero_whatever_time_is_left(plans: list[int]) -> None:
+    """Planned anew at each epoch, it never rises, and ends near zero."""
+    model = Model(falling, Rules(horizon=200))
+    for _ in model.rounds():
+        if model.course.doing == "cool":
+            break
+    rates = []
+    for epochs in plans:
+        model.course = replanned(model.course, epochs)
+        ((_, tried),) = model.rounds(1)
+        rates.append(tried.branches[0][1]["lr"])
+    for _, tried in model.rounds():
+        rates.append(tried.branches[0][1]["lr"])
+    assert model.course.doing == "over"
+    assert len(rates) == len(plans) + plans[-1] - 1
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.15 * rates[0]
 
 
 def test_a_larger_budget_opens_what_is_over_alone() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,14 @@ from typing import Any
 import pytest
 
 from tunekit.babysit import job
+from tunekit.babysit.folder import Folder
 from tunekit.babysit.nudges import recipe_knobs
 from tunekit.babysit.sitter import Sitter, Told
-from tunekit.babysit.steer import FILE, Edit, edit_of, parsed
+from tunekit.babysit.steer import FILE, Edit, content, edit_of, parsed
 from tunekit.errors import ConfigError
 from tunekit.trial import Recipe
 
-from .conftest import Call, Undisturbed, came_to, course, history, rounds
+from .conftest import Call, Undisturbed, came_to, course, history, one_line, rounds
 
 OPTIONS = ["--budget-epochs", "60", "--interval", "3"]
 SHORT = ["--budget-epochs", "24", "--interval", "3"]
@@ -102,6 +105,10 @@ def test_a_value_holds_from_the_next_round_on(
         ('hold = ["width"]', 'hold must name hyperparameters, got "width"'),
         ("stop = 1", "stop must be true or false"),
         ("lr = 0.01\ndropout = 9.0", "dropout must be between"),
+        ("lr = " + "1" * 5000, "must be TOML"),
+        ("a = " + "[" * 5000, "must be TOML"),
+        ('"a\\nb" = 1', "unknown hyperparameter"),
+        ('hold = ["a\\nb"]', "hold must name hyperparameters"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(text: str, told: str) -> None:
@@ -232,3 +239,83 @@ def test_what_is_said_again_is_no_edit() -> None:
     assert not edit_of(before, before)
     assert edit_of({}, before) == Edit(held=[])
     assert edit_of({**before, "lr": 0.2}, before) == Edit({"lr": 0.2})
+
+
+def test_a_file_that_is_being_saved_is_read_once_it_is_whole(tmp_path: Path) -> None:
+    """Editors empty a file, or take it away, before they write it."""
+    path, before = tmp_path / FILE, 'lr = 1e-6\nhold = ["dropout"]\n'
+    after = before + "weight_decay = 0.1\n"
+    path.write_text(before)
+    assert content(path, before) == before
+
+    def save(*, takes_away: bool) -> None:
+        path.unlink() if takes_away else path.write_text("")
+        time.sleep(0.1)
+        path.write_text(after[:20])
+        time.sleep(0.01)
+        path.write_text(after)
+
+    for takes_away in (False, True):
+        path.write_text(before)
+        writer = threading.Thread(target=save, kwargs={"takes_away": takes_away})
+        writer.start()
+        text = before
+        while text == before:
+            text = content(path, before)
+        writer.join()
+        assert text == after
+    # What stays empty is empty.
+    path.write_text("")
+    assert content(path, before) == ""
+    path.write_bytes(b"\xef\xbb\xbf" + after.encode())
+    assert content(path, before) == after
+
+
+def test_what_the_command_holds_no_file_lets_go_of(
+    call: Call, runs: Path, edits: Write
+) -> None:
+    edits(2, 'hold = ["dropout"]')
+    edits(6, "hold = []")
+    assert call(*SHORT, "--hold", "lr") == 0
+    told = [line["edit"] for line in history(runs / "model") if "edit" in line]
+    assert told == [{"hold": ["lr", "dropout"]}, {"hold": ["lr"]}]
+    tried = [b["settings"] for r in rounds(runs / "model") for b in r["branches"]]
+    assert len({each["lr"] for each in tried}) == 1
+    # And what the file holds, no later command.
+    longer = ["--budget-epochs", str(int(SHORT[1]) + 6), *SHORT[2:]]
+    (runs / "model" / FILE).write_text('hold = ["dropout"]')
+    assert call(*longer, "--hold", "weight_decay") == 0
+    assert course(runs / "model")["held"] == ["weight_decay", "dropout"]
+
+
+def test_an_edit_that_is_refused_costs_nothing_that_is_half_done(
+    call: Call, runs: Path, edits: Write
+) -> None:
+    assert call(*SHORT) == 0
+    folder = Folder(runs / "model")
+    found = folder.stand()
+    assert found is not None
+    half = runs / "model" / "checkpoints" / "000099-0-half.safetensors"
+    half.write_bytes(b"of a round that is being trained")
+    stand = {k: v for k, v in found[1].items() if k != "history"}
+    folder.commit(found[0], stand, [{"refused": "no", "spent": 1}])
+    assert half.exists()
+    folder.commit(found[0], stand, [{"round": 99, "spent": 1}])
+    assert not half.exists()
+
+
+@pytest.mark.parametrize("how", ["stop = true", "time"])
+def test_before_a_first_round_no_rate_is_blamed(
+    call: Call, runs: Path, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if how == "time":
+        # Three seconds of it are kept for the end.
+        assert call(*SHORT, "--timeout", "3s") == 3
+        assert "got no time for it" in one_line(capsys)
+    else:
+        (runs / "model").mkdir(parents=True)
+        (runs / "model" / FILE).write_text(how)
+        assert call(*SHORT) == 3
+        assert "got stop = true in steer.toml" in one_line(capsys)
+        (runs / "model" / FILE).write_text("")
+    assert call(*SHORT) == 0

@@ -21,12 +21,17 @@ EPOCHS = "30"
 
 def records(folder: Path) -> list[tuple[int, dict[str, float]]]:
     """Step and values of every event of the one file in a folder."""
+    (path,) = folder.iterdir()
+    return records_of(path)
+
+
+def records_of(path: Path) -> list[tuple[int, dict[str, float]]]:
+    """The same of a file."""
     from tensorboard.backend.event_processing.event_file_loader import (
         LegacyEventFileLoader,
     )
     from tensorboard.util.tensor_util import make_ndarray
 
-    (path,) = folder.iterdir()
     found = []
     for event in LegacyEventFileLoader(str(path)).Load():
         values = {v.tag: float(make_ndarray(v.tensor)) for v in event.summary.value}
@@ -83,12 +88,8 @@ def test_tensorboard_reads_the_line_the_best_and_what_was_tried(
         set(values) == {"loss/train", "loss/val", "score/val"} | knobs
         for _, values in line
     )
-    drawn = [
-        value
-        for each in lines
-        if each["kept"] is not None
-        for value in each["branches"][each["kept"]]["val"]
-    ]
+    assert not any(each["doing"] == "rescue" for each in lines)
+    drawn = [value for each in lines for value in each["branches"][each["kept"]]["val"]]
     assert [v["loss/val"] for _, v in line] == pytest.approx(drawn, rel=1e-6)
     steps = [step for step, _ in line]
     assert steps == sorted(set(steps))
@@ -96,8 +97,31 @@ def test_tensorboard_reads_the_line_the_best_and_what_was_tried(
     best = [values["loss/val"] for _, values in records(tb / "best")]
     assert best == sorted(best, reverse=True)
     assert best == pytest.approx([each["best"] for each in lines], rel=1e-6)
-    given_up = sum(len(e["branches"]) - (e["kept"] is not None) for e in lines)
+    given_up = sum(len(e["branches"]) - 1 for e in lines)
     assert len(records(tb / "tried")) == given_up > 0
+
+
+def test_what_is_looked_at_meanwhile_goes_on_where_a_process_ended(
+    call: Call, runs: Path
+) -> None:
+    assert call("--budget-epochs", "12") == 0
+    best = runs / "model" / "tb" / "best"
+    (first,) = best.iterdir()
+    kept = first.read_bytes()
+    assert call("--budget-epochs", EPOCHS) == 0
+    # Nothing that is open elsewhere is written anew, and nothing is drawn twice.
+    assert first.read_bytes() == kept
+    before, after = sorted(best.iterdir())
+    assert before == first
+    found = [step for path in (before, after) for step, _ in records_of(path)]
+    assert found == sorted(set(found))
+    assert found == [line["spent"] for line in rounds(runs / "model")]
+    # What a kill kept from being drawn is drawn by the next process.
+    after.unlink()
+    assert call("--budget-epochs", EPOCHS) == 0
+    before, after = sorted(best.iterdir())
+    found = [step for path in (before, after) for step, _ in records_of(path)]
+    assert found == [line["spent"] for line in rounds(runs / "model")]
 
 
 def test_the_same_command_says_the_same_and_a_larger_budget_goes_on(

@@ -62,6 +62,7 @@ def test_the_last_of_the_time_goes_into_a_falling_rate(
     assert course.spent > 50
     assert rates
     assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.1 * rates[0]
 
 
 def test_the_command_ends_in_time_and_goes_on(call: Call, runs: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import io
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from tunekit.babysit.course import Course
 from tunekit.babysit.options import Options
 from tunekit.babysit.sitter import Told
 from tunekit.babysit.steer import Edit, edit_of
+from tunekit.babysit.telling import Telling
 
 from .conftest import Call
 
@@ -41,7 +41,8 @@ def told(spent: int, best: float, since: int) -> Told:
     course = Course({"lr": 0.01})
     course.spent, course.best, course.since = spent, best, since
     course.best_at = "000001-0"
-    return Told(course, {"round": spent, "doing": "train", "best": best})
+    line = {"round": spent, "doing": "train", "best": best, "spent": spent}
+    return Told(course, line)
 
 
 def test_a_day_does_not_fill_the_terminal(clock: Clock) -> None:
@@ -61,8 +62,7 @@ def test_a_gain_soon_after_another_reaches_the_model_too(
     given = {"data": str(table_csv), "target": "kind", "out": str(tmp_path)}
     console = Console(file=io.StringIO())
     watched = job.Job(Options.from_mapping(given), console, 0.0)
-    quiet = SimpleNamespace(tell=lambda line: None, trouble="")
-    watched._curves = quiet  # type: ignore[assignment]
+    watched._telling = Telling((), None)
     saved: list[float] = []
     pages: list[int] = []
 

@@ -169,6 +169,7 @@ class Course:
         origin: The checkpoint that a rescue, or cooling down, begins at.
         length: Epochs that it takes.
         done: Epochs of that which are over.
+        joined: Checkpoints of earlier rounds that came onto the line just now.
     """
 
     settings: Settings
@@ -192,8 +193,9 @@ class Course:
     to_train: int = 0
     branches: list[Branch] = field(default_factory=list)
     origin: str = START
-    length: int = 0
-    done: int = 0
+    length: float = 0
+    done: float = 0
+    joined: list[str] = field(default_factory=list)
 
     @property
     def here(self) -> Point:

@@ -1,38 +1,31 @@
 """TensorBoard's curves of a babysat model, against the epochs spent in all.
 
-The run ``line`` has the model as it trained: losses, score, and every hyperparameter
-that can change. After a rollback it goes on further up, at a later step, as it was. The
-run ``best`` has the best value so far, and the run ``tried`` the end of every branch
-that was given up. Made from the history, so that a restart draws it anew and whole.
+Each process writes files of its own, beside those of before: whoever looks on need not
+begin anew. What a kill kept from being drawn is drawn by the next.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
-import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tunekit.board.events import add, scalars, writer
+from tunekit.babysit.way import BEST, LINE, SCORE, TRAIN, TRIED, VAL, Event
+from tunekit.board.events import add, scalars, steps, writer
 
 if TYPE_CHECKING:
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-__all__ = ["Curves", "points"]
+__all__ = ["Curves"]
 
-LINE, BEST, TRIED = "line", "best", "tried"
-_TRAIN, _VAL, _SCORE = "loss/train", "loss/val", "score/val"
+_NAME = "events.out.tfevents."
 _WORDS = {
-    _TRAIN: ("training loss", "Of each epoch, by all epochs spent so far."),
-    _VAL: ("validation loss", "Of each epoch, by all epochs spent so far."),
-    _SCORE: ("validation score", "Of each epoch, by all epochs spent so far."),
+    TRAIN: ("training loss", "Of each epoch, by all epochs spent so far."),
+    VAL: ("validation loss", "Of each epoch, by all epochs spent so far."),
+    SCORE: ("validation score", "Of each epoch, by all epochs spent so far."),
 }
-
-Event = tuple[str, int, dict[str, float]]
-"""A run, the epochs spent in all, and values by tag."""
 
 
 class Curves:
@@ -40,39 +33,33 @@ class Curves:
 
     Args:
         tb: The folder.
-        history: What was before; it is drawn anew.
         metric: What the value is; the tag of one that is not tunekit's own.
 
     Attributes:
+        drawn: The epochs spent in all up to which it is drawn.
         trouble: The first error met on writing, after which it is quiet.
     """
 
-    def __init__(
-        self,
-        tb: Path,
-        history: Iterable[Mapping[str, Any]] = (),
-        metric: str = "val_loss",
-    ) -> None:
-        self.trouble = ""
+    def __init__(self, tb: Path, metric: str = "val_loss") -> None:
+        self.trouble, self.drawn = "", -1
         self._writers: dict[str, RecordWriter] = {}
         self._described: dict[str, set[str]] = {}
-        self._tag = _VAL if metric == "val_loss" else metric
+        self._tag = VAL if metric == "val_loss" else metric
         with self._guarded():
-            shutil.rmtree(tb, ignore_errors=True)
+            # Every round ends with its best: it tells how far rounds are drawn.
+            for path in (tb / BEST).glob(f"{_NAME}*"):
+                self.drawn = max(self.drawn, *steps(path))
             for run in (LINE, BEST, TRIED):
-                (tb / run).mkdir(parents=True)
-                name = f"events.out.tfevents.{int(time.time()):010d}.tunekit"
-                self._writers[run] = writer(tb / run / name)
+                (tb / run).mkdir(parents=True, exist_ok=True)
+                self._writers[run] = writer(_new(tb / run))
                 self._described[run] = set()
-        for line in history:
-            self.tell(line)
 
-    def tell(self, line: Mapping[str, Any]) -> None:
-        """Draw one line of the history."""
-        for run, step, values in points(line):
+    def add(self, events: Iterable[Event]) -> None:
+        """Draw what a line of the history means for the model's way."""
+        for run, step, values in events:
             if run not in self._writers:
                 return
-            values = {self._tag if t == _VAL else t: v for t, v in values.items()}
+            values = {self._tag if t == VAL else t: v for t, v in values.items()}
             with self._guarded():
                 words = {tag: _WORDS.get(tag, (tag, _meant(tag))) for tag in values}
                 summary = scalars(values, words, self._described[run])
@@ -94,47 +81,12 @@ class Curves:
             self.close()
 
 
-def points(line: Mapping[str, Any]) -> Iterator[Event]:
-    """What a line of the history adds to the curves.
-
-    Example:
-        >>> branch = {"settings": {"lr": 0.1}, "train": [1.0], "val": [2.0]}
-        >>> branch["score"] = []
-        >>> line = {"spent": 7, "epochs": 1, "kept": 0, "best": 2.0}
-        >>> for event in points({**line, "branches": [branch]}):
-        ...     print(event)
-        ('line', 7, {'loss/train': 1.0, 'loss/val': 2.0, 'hyperparameter/lr': 0.1})
-        ('best', 7, {'loss/val': 2.0})
-    """
-    branches = line.get("branches")
-    if branches is None:
-        return
-    spent, kept = line["spent"], line["kept"]
-    for i, branch in enumerate(branches):
-        if i == kept:
-            first = spent - len(branch["val"]) + 1
-            losses = {_TRAIN: branch["train"], _VAL: branch["val"]}
-            losses[_SCORE] = branch["score"]
-            for n in range(len(branch["val"])):
-                # What a module does not tell is left out.
-                values = {tag: each[n] for tag, each in losses.items() if each}
-                values |= {
-                    f"hyperparameter/{name}": value
-                    for name, value in branch["settings"].items()
-                }
-                yield LINE, first + n, _finite(values)
-        elif branch["val"] and (last := _finite({_VAL: branch["val"][-1]})):
-            yield TRIED, spent, last
-    if best := _finite({_VAL: line["best"]}):
-        yield BEST, spent, best
-
-
-def _finite(values: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        tag: value
-        for tag, value in values.items()
-        if isinstance(value, int | float) and math.isfinite(value)
-    }
+def _new(folder: Path) -> Path:
+    """A file that is read after those that are there: their order is that of names."""
+    names = [path.name.removeprefix(_NAME) for path in folder.glob(f"{_NAME}*")]
+    before = [int(name[:10]) for name in names if name[:10].isdecimal()]
+    number = max(int(time.time()), *(each + 1 for each in before), 0)
+    return folder / f"{_NAME}{number:010d}.tunekit"
 
 
 def _meant(tag: str) -> str:

@@ -44,7 +44,7 @@ from tunekit.babysit.rescue import (
 )
 from tunekit.seeds import numpy_generator
 
-__all__ = ["after", "cooled", "cooling", "next_round"]
+__all__ = ["after", "cooled", "cooling", "next_round", "replanned"]
 
 _RECENT = 24
 """Epochs from which it is known how much the value differs from one to the next."""
@@ -220,11 +220,29 @@ def _begin_to_cool(course: Course, rules: Rules, knobs: Knobs) -> None:
     course.settings = settled(course)
 
 
-def cooled(course: Course, knobs: Knobs, done: int) -> Settings:
+def cooled(course: Course, knobs: Knobs, done: float) -> Settings:
     """The settings of an epoch while the rate falls to zero."""
     share = 1.0 - (done + 0.5) / course.length
     lower = rates(unheld(course, knobs), 0.5 * share)
     return {n: value * lower.get(n, 1.0) for n, value in course.settings.items()}
+
+
+def replanned(course: Course, epochs: int) -> Course:
+    """Where a model stands that cools down, when so many epochs are still to come.
+
+    The rate goes on falling from where it is, straight to zero.
+
+    Args:
+        course: Where it stood; it stays as it is.
+        epochs: Still to be trained, one at least.
+    """
+    course = copy.deepcopy(course)
+    share = 1.0
+    if course.done:
+        share -= (course.done - 0.5) / course.length
+    course.length = (epochs + 0.5) / share
+    course.done = course.length - epochs
+    return course
 
 
 def _after_cooling(course: Course, outcome: Outcome) -> int | None:
@@ -238,7 +256,7 @@ def _after_cooling(course: Course, outcome: Outcome) -> int | None:
     if outcome.lowest < course.best:
         note_best(course, outcome, point, course.settings)
     course.origin = point.name
-    if course.done >= course.length:
+    if course.done > course.length - 0.5:
         course.doing = "over"
     return 0
 

@@ -15,16 +15,16 @@ again, to the same bit.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from tunekit.babysit.course import Course
+from tunekit.babysit.history import History
 from tunekit.errors import ConfigError, ResumeError, StoppedError, one_line
 from tunekit.files import (
     UNFINISHED,
@@ -53,10 +53,13 @@ class Folder:
 
     Args:
         path: Where it is.
+
+    Attributes:
+        lines: Its history.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.lines = path, History(path / HISTORY)
 
     @property
     def exists(self) -> bool:
@@ -198,11 +201,10 @@ class Folder:
                 other_name(self.path),
             )
         # A first commit that was killed leaves one line.
-        lines = len(self.history())
-        if lines > 1:
+        if len([*islice(self.lines, 2)]) > 1:
             raise ResumeError(
-                f"{self.path} must hold {COURSE}, got a {HISTORY} of {lines} lines "
-                "without it; restore it from a copy",
+                f"{self.path} must hold {COURSE}, got a {HISTORY} without it; restore "
+                "it from a copy",
                 other_name(self.path),
             )
         return None
@@ -216,7 +218,7 @@ class Folder:
             StoppedError: That could not be written; the round before stands.
         """
         with self._writing():
-            size = self._append(lines)
+            size = self.lines.append(lines)
             now, before = self.path / COURSE, self.path / BEFORE
             kept = course.checkpoints
             for path in (now, before):
@@ -228,16 +230,13 @@ class Folder:
                     write_bytes(before, now.read_bytes())
                 break
             write_sealed(now, {**beside, "history": size, "course": course.as_dict()})
-            self._sweep(kept)
+            # An edit ends no round: what is half done of the next one stays.
+            if any("round" in line for line in lines):
+                self._sweep(kept)
 
     def history(self) -> list[dict[str, Any]]:
-        """Every round and edit so far; a line that is damaged is left out."""
-        found = []
-        with suppress(FileNotFoundError):
-            for line in (self.path / HISTORY).read_text("utf-8").split("\n"):
-                with suppress(ValueError):
-                    found.append(json.loads(line))
-        return found
+        """Every round and edit so far, all at once."""
+        return list(self.lines)
 
     def load(self, name: str, whose: str | None = None) -> State | None:
         """A checkpoint; None where there is none, or it is damaged, or another's."""
@@ -281,26 +280,6 @@ class Folder:
         """
         found = read_sealed(path.read_text("utf-8"))
         return Course.from_dict(found.pop("course")), found
-
-    def _append(self, lines: Sequence[Any]) -> int:
-        with (self.path / HISTORY).open("ab") as file:
-            for line in lines:
-                file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-            return file.tell()
-
-    def cut_history(self, size: int) -> None:
-        """What was written of a round that never ended is not history.
-
-        Only who trains this model may say so: another may be writing a round's end.
-
-        Args:
-            size: Bytes that are.
-        """
-        with suppress(FileNotFoundError), (self.path / HISTORY).open("r+b") as file:
-            if file.seek(0, os.SEEK_END) > size:
-                file.truncate(size)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

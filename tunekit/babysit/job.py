@@ -9,14 +9,15 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from tunekit.babysit.course import Course
-from tunekit.babysit.curves import Curves
 from tunekit.babysit.folder import Folder
 from tunekit.babysit.nudges import Settings
 from tunekit.babysit.options import Options
 from tunekit.babysit.pages import described, write_pages
+from tunekit.babysit.schedule import schedule_of
 from tunekit.babysit.seldom import Seldom
 from tunekit.babysit.sitter import Sitter, Told
 from tunekit.babysit.steer import FILE
+from tunekit.babysit.telling import Telling
 from tunekit.babysit.watching import Watching
 from tunekit.errors import StoppedError
 from tunekit.interrupt import shield
@@ -95,8 +96,8 @@ class Job:
             )
             for line in self._first(sitter.course, sitter.trouble):
                 self._watching.say(line)
-            self._curves = Curves(folder.path / "tb", folder.history())
-            with closing(self._curves):
+            self._telling = Telling(folder.lines, folder.path / "tb")
+            with closing(self._telling):
                 course = sitter.sit()
             return self._end(course)
 
@@ -122,9 +123,9 @@ class Job:
         return lines
 
     def _hear(self, told: Told) -> None:
-        self._curves.tell(told.line)
-        if self._curves.trouble not in ("", self._trouble):
-            self._trouble = self._curves.trouble
+        self._telling(told.line)
+        if self._telling.trouble not in ("", self._trouble):
+            self._trouble = self._telling.trouble
             self._watching.say(self._trouble)
         self._watching(told)
         course = told.course
@@ -166,6 +167,13 @@ class Job:
 
     def _end(self, course: Course) -> dict[str, Any]:
         """Save, judge on the test rows, report."""
+        if not course.best_at and not course.rounds:
+            got = "no time for it; run the same command again, with more"
+            if self._sitter.stopped:
+                got = f"stop = true in {FILE}; take it out and run the command again"
+            raise StoppedError(
+                f"training must come to the end of a first round, got {got}"
+            )
         if not course.best_at:
             raise StoppedError(
                 "training must come to a finite loss, got none with any setting tried; "
@@ -180,17 +188,18 @@ class Job:
     def _write_pages(
         self, course: Course, *, ended: bool, test: Any = None
     ) -> dict[str, Any]:
-        history = self.folder.history()
+        account = self._telling.account
         report = described(
             self.options.config.name,
             course,
-            history,
+            account,
+            schedule_of(self.folder.lines.backwards(), course.best_at),
             metric="val_loss",
             seconds=self._sitter.seconds,
             ended=ended,
         )
         report["test"] = test
-        write_pages(self.folder.path, report, history, self.options.knobs)
+        write_pages(self.folder.path, report, account, self.options.knobs)
         return report
 
     def _tell_end(self, course: Course, report: Mapping[str, Any]) -> None:

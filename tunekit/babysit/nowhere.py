@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunekit.babysit.course import Course
@@ -11,18 +11,36 @@ from tunekit.trial import State
 __all__ = ["Nowhere"]
 
 
+class Remembered:
+    """The history, as :class:`tunekit.babysit.history.History` has it."""
+
+    def __init__(self) -> None:
+        self._lines: list[dict[str, Any]] = []
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._lines)
+
+    def backwards(self) -> Iterator[dict[str, Any]]:
+        """The lines, the newest first."""
+        return iter(self._lines[::-1])
+
+    def append(self, lines: Sequence[Any]) -> None:
+        """Some more."""
+        self._lines += lines
+
+
 class Nowhere:
     """What :class:`tunekit.babysit.folder.Folder` keeps, in memory."""
 
     def __init__(self) -> None:
         self._states: dict[str, State] = {}
-        self._history: list[dict[str, Any]] = []
+        self.lines = Remembered()
 
     def commit(
         self, course: Course, beside: Mapping[str, Any], lines: Sequence[Any]
     ) -> None:
         """Note what a round came to."""
-        self._history += lines
+        self.lines.append(lines)
         self._states = {
             name: state
             for name, state in self._states.items()
@@ -35,7 +53,7 @@ class Nowhere:
 
     def history(self) -> list[dict[str, Any]]:
         """Every round and edit so far."""
-        return list(self._history)
+        return list(self.lines)
 
     def load(self, name: str, whose: str | None = None) -> State | None:
         """A checkpoint; None where there is none."""

@@ -36,11 +36,18 @@ def steered(course: Course, edit: Edit, rules: Rules, knobs: Knobs) -> Course:
         leave(course)
         changed = True
     if edit.held is not None:
-        if course.doing == "cool" and course.done:
-            now = cooled(course, knobs, course.done - 1)
-            newly = [name for name in edit.held if name not in course.held]
-            course.settings |= {name: now[name] for name in newly}
+        falls = course.doing == "cool" and course.done
+        now = cooled(course, knobs, course.done - 1) if falls else course.settings
+        newly = [name for name in edit.held if name not in course.held]
+        let_go = [name for name in course.held if name not in edit.held]
+        course.settings |= {name: now[name] for name in newly}
         course.held = list(edit.held)
+        if falls:
+            # It falls on from the value it was held at, which is not lowered twice.
+            now = cooled(course, knobs, course.done - 1)
+            for name in let_go:
+                if now[name]:
+                    course.settings[name] *= course.settings[name] / now[name]
     if changed:
         course.settings |= edit.settings
         # What a rescue begins with, too: it is no whim to be undone.

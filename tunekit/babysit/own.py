@@ -14,7 +14,6 @@ from rich.console import Console
 
 from tunekit.babysit.asked import checked_start, kept_in
 from tunekit.babysit.course import Course
-from tunekit.babysit.curves import Curves
 from tunekit.babysit.folder import Folder
 from tunekit.babysit.job import Job
 from tunekit.babysit.nowhere import Nowhere
@@ -25,6 +24,7 @@ from tunekit.babysit.replay import replayed
 from tunekit.babysit.schedule import Stretch, schedule_of
 from tunekit.babysit.seldom import Seldom
 from tunekit.babysit.sitter import Sitter, Told
+from tunekit.babysit.telling import Telling
 from tunekit.babysit.watching import Watching
 from tunekit.config import Config
 from tunekit.errors import ConfigError, StoppedError
@@ -51,7 +51,6 @@ class Babysat:
         epochs: Epochs trained in all, what was tried included.
         settings: The hyperparameters of the best epoch.
         schedule: The way to it, to be trained again.
-        history: Every round and edit.
         folder: Where it is kept; None where that is nowhere.
     """
 
@@ -60,11 +59,16 @@ class Babysat:
     epochs: int
     settings: Settings
     schedule: list[Stretch]
-    history: list[dict[str, Any]] = field(repr=False)
     folder: Path | None
+    _keep: Folder | Nowhere = field(repr=False)
     _weights: Mapping[str, Any] = field(repr=False)
     _make: Callable[[Settings], Any] = field(repr=False)
     _replay: Callable[[int], list[float]] = field(repr=False)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Every round and edit; that of days takes room."""
+        return self._keep.history()
 
     def best_module(self) -> Any:
         """The module, made with the last settings, with the weights of the best epoch.
@@ -215,23 +219,23 @@ def babysit(
     def report(course: Course, *, ended: bool) -> None:
         if path is None:
             return
-        history = keep.history()
         told = described(
             path.name,
             course,
-            history,
+            telling.account,
+            schedule_of(keep.lines.backwards(), course.best_at),
             metric=monitor,
             seconds=sitter.seconds,
             maximize=maximize,
             ended=ended,
         )
-        write_pages(path, told, history, knobs)
+        write_pages(path, told, telling.account, knobs)
 
     try:
-        with listening(), _alone(keep), closing(_Curves(keep, monitor)) as curves:
+        with listening(), _alone(keep):
 
             def tell(told: Told) -> None:
-                curves.tell(told.line)
+                telling(told.line)
                 watching(told)
                 if told.course.best_at:
                     seldom(lambda: report(told.course, ended=False))
@@ -251,13 +255,14 @@ def babysit(
                 until=until,
                 tell=tell,
             )
-            course = sitter.sit()
+            telling = Telling(keep.lines, path and path / "tb", monitor)
+            with closing(telling):
+                course = sitter.sit()
     except Interrupted as stop:
         raise KeyboardInterrupt(str(stop)) from None
-    history = keep.history()
     weights = _weights(keep, course)
     report(course, ended=True)
-    schedule = schedule_of(history, course.best_at)
+    schedule = schedule_of(keep.lines.backwards(), course.best_at)
     sign = -1.0 if maximize else 1.0
 
     def replay(seed: int) -> list[float]:
@@ -276,8 +281,8 @@ def babysit(
         epochs=course.spent,
         settings=schedule[-1].settings,
         schedule=schedule,
-        history=history,
         folder=path,
+        _keep=keep,
         _weights=weights,
         _make=make,
         _replay=replay,
@@ -306,23 +311,6 @@ def babysit_table(**options: Any) -> dict[str, Any]:
             return Job(Options.from_mapping(options), console, began).run()
     except Interrupted as stop:
         raise KeyboardInterrupt(str(stop)) from None
-
-
-class _Curves:
-    """TensorBoard's curves of a model in a folder; nothing for one that is nowhere."""
-
-    def __init__(self, keep: Folder | Nowhere, metric: str) -> None:
-        self._curves: Curves | None = None
-        if isinstance(keep, Folder):
-            self._curves = Curves(keep.path / "tb", keep.history(), metric)
-
-    def tell(self, line: Mapping[str, Any]) -> None:
-        if self._curves is not None:
-            self._curves.tell(line)
-
-    def close(self) -> None:
-        if self._curves is not None:
-            self._curves.close()
 
 
 def _console(progress: bool) -> Console:

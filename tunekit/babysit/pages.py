@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata, resources
@@ -13,11 +12,11 @@ from typing import Any
 
 import jinja2
 
+from tunekit.babysit.account import Account
 from tunekit.babysit.course import Course
 from tunekit.babysit.nudges import Knob
 from tunekit.babysit.pictures import knob_svg, loss_svg
-from tunekit.babysit.schedule import Stretch, schedule_of
-from tunekit.babysit.steer import said
+from tunekit.babysit.schedule import Stretch
 from tunekit.files import write_text
 from tunekit.report import axes
 from tunekit.space import OneMinusLogUniform
@@ -32,7 +31,8 @@ _MOST_ROWS = 200
 def described(
     name: str,
     course: Course,
-    history: Sequence[Mapping[str, Any]],
+    account: Account,
+    schedule: Sequence[Stretch],
     *,
     metric: str,
     seconds: float,
@@ -44,17 +44,18 @@ def described(
     Args:
         name: The model's.
         course: Where it stands.
-        history: Every round and edit.
+        account: What its history tells.
+        schedule: The way to the best epoch.
         metric: What its value is.
         seconds: Of training, in all processes.
         maximize: Whether higher values are better.
         ended: Whether training is over, for now; else it goes on, or was broken off.
     """
-    rounds = Counter(line["doing"] for line in history if "doing" in line)
-    schedule = schedule_of(history, course.best_at)
+    kinds = ("burst", "train", "rescue", "cool")
     return {
         "model": name,
         "metric": metric,
+        "direction": "maximize" if maximize else "minimize",
         "ended": ended,
         "epochs_trained": course.spent,
         "seconds": round(seconds, 1),
@@ -63,13 +64,9 @@ def described(
             "epoch": course.lowest_epoch,
             "settings": schedule[-1].settings if schedule else {},
         },
-        "rounds": {each: rounds[each] for each in ("burst", "train", "rescue", "cool")},
-        "rescues": _rescues(history),
-        "edits": [
-            {"spent": line["spent"], "text": _text(line), "refused": "refused" in line}
-            for line in history
-            if "edit" in line or "refused" in line
-        ],
+        "rounds": {each: account.rounds[each] for each in kinds},
+        "rescues": account.rescues,
+        "edits": account.edits,
         "schedule": [each.as_dict() for each in _joined(schedule)],
         "test": None,
         "versions": {package: metadata.version(package) for package in _PACKAGES},
@@ -79,7 +76,7 @@ def described(
 def write_pages(
     folder: Path,
     report: Mapping[str, Any],
-    history: Sequence[Mapping[str, Any]],
+    account: Account,
     knobs: Mapping[str, Knob],
 ) -> None:
     """Write both files, each whole or not at all.
@@ -87,18 +84,18 @@ def write_pages(
     Args:
         folder: The model's.
         report: What :func:`described` gave.
-        history: Every round and edit.
+        account: What its history tells.
         knobs: The hyperparameters to be drawn.
     """
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / "report.json", text + "\n")
-    write_text(folder / "report.html", _page(folder, report, history, knobs))
+    write_text(folder / "report.html", _page(folder, report, account, knobs))
 
 
 def _page(
     folder: Path,
     report: Mapping[str, Any],
-    history: Sequence[Mapping[str, Any]],
+    account: Account,
     knobs: Mapping[str, Knob],
 ) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -112,14 +109,23 @@ def _page(
     template = environment.from_string(page.read_text(encoding="utf-8"))
     metric = report["metric"]
     words = "validation loss" if metric == "val_loss" else metric
-    drawn = [knob_svg(history, name, _scale(knob)) for name, knob in knobs.items()]
+    drawn = [knob_svg(account, name, _scale(knob)) for name, knob in knobs.items()]
+    schedule, most = report["schedule"], _MOST_ROWS // 2
+    left_out = max(0, len(schedule) - 2 * most)
     return template.render(
         r=report,
         words=words,
-        loss=loss_svg(history, _LOSS if metric == "val_loss" else metric),
+        loss=loss_svg(
+            account,
+            "Validation loss" if metric == "val_loss" else metric,
+            _LOSS if metric == "val_loss" else metric,
+            maximize=report["direction"] == "maximize",
+        ),
         knobs=[picture for picture in drawn if picture is not None],
         names=list(knobs),
-        schedule=report["schedule"][-_MOST_ROWS:],
+        first=schedule[:most] if left_out else schedule,
+        left_out=left_out,
+        last=schedule[-most:] if left_out else [],
         folder=shlex.quote(str(folder)),
     )
 
@@ -140,16 +146,3 @@ def _joined(schedule: Sequence[Stretch]) -> list[Stretch]:
         else:
             found.append(each)
     return found
-
-
-def _rescues(history: Sequence[Mapping[str, Any]]) -> int:
-    """How often it was taken back: rescues in a row are one."""
-    doing = [line.get("doing") for line in history if "doing" in line]
-    pairs = zip([None, *doing], doing, strict=False)
-    return sum(now == "rescue" != before for before, now in pairs)
-
-
-def _text(line: Mapping[str, Any]) -> str:
-    if "refused" in line:
-        return f"refused: {line['refused']}"
-    return said(line["edit"])

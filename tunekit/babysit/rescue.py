@@ -138,6 +138,7 @@ def _adopt(
     gained = course.best_at in {point.name for point in best.path}
     kept = next((i for i, branch in enumerate(alive) if branch is best), None)
     course.line = [*course.line[: at + 1], *best.path]
+    course.joined = [point.name for point in best.path]
     course.settings = dict(best.settings)
     course.branches, course.stretch = [], 1
     course.doing, course.values = "watch", []
@@ -150,6 +151,7 @@ def _adopt(
     if course.depth >= _FROM_START and course.origin == START:
         # There is nothing further back: on from the best, nudged otherwise.
         to_best(course)
+        course.joined = []
         course.base, course.depth, course.since = dict(course.best_settings), 0, 0
         course.settings = settled(course)
         return None
@@ -165,7 +167,9 @@ def leave(course: Course) -> None:
     for branch in course.branches:
         names = [point.name for point in branch.path]
         if course.best_at in names:
-            course.line += branch.path[: names.index(course.best_at) + 1]
+            gained = branch.path[: names.index(course.best_at) + 1]
+            course.line += gained
+            course.joined = [point.name for point in gained]
     course.settings = settled(course)
     course.branches, course.values, course.doing = [], [], "watch"
 

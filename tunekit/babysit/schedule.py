@@ -9,7 +9,7 @@ like any other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from tunekit.babysit.course import START, Round
 from tunekit.babysit.nudges import Settings
 from tunekit.errors import ResumeError
 
-__all__ = ["Stretch", "as_rounds", "schedule_of"]
+__all__ = ["Stretch", "as_rounds", "check_known", "schedule_of"]
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,12 @@ class Stretch:
         return asdict(self)
 
 
-def schedule_of(history: Sequence[Mapping[str, Any]], to: str) -> list[Stretch]:
+def schedule_of(backwards: Iterable[Mapping[str, Any]], to: str) -> list[Stretch]:
     """The way to a checkpoint.
 
     Args:
-        history: Every round, in order.
+        backwards: Every round, the newest first: the way to a checkpoint leads back
+            through earlier ones alone.
         to: The checkpoint's name; the way to the start is empty.
 
     Raises:
@@ -59,25 +60,48 @@ def schedule_of(history: Sequence[Mapping[str, Any]], to: str) -> list[Stretch]:
         >>> schedule_of([line], "000001-0")
         [Stretch(epochs=1, settings={'lr': 0.1}, round=1, horizon=None)]
     """
-    made = {
-        branch["to"]: (line, branch)
-        for line in history
-        if "branches" in line
-        for branch in line["branches"]
-        if branch["to"] is not None
-    }
     found: list[Stretch] = []
-    while to != START:
-        if to not in made:
-            raise ResumeError(
-                f"history.jsonl must tell how checkpoint {to} came to be, and does "
-                "not; restore it from a copy"
-            )
-        line, branch = made[to]
-        settings, horizon = dict(branch["settings"]), line.get("horizon")
-        found.append(Stretch(len(branch["val"]), settings, line["round"], horizon))
-        to = branch["from"]
+    for line in backwards:
+        if to == START:
+            break
+        for branch in line.get("branches", ()):
+            if branch["to"] == to:
+                settings, horizon = dict(branch["settings"]), line.get("horizon")
+                epochs = len(branch["val"])
+                found.append(Stretch(epochs, settings, line["round"], horizon))
+                to = branch["from"]
+                break
+    if to != START:
+        raise _unknown(to)
     return found[::-1]
+
+
+def check_known(backwards: Iterable[Mapping[str, Any]], names: Collection[str]) -> None:
+    """Check that the way to each of some checkpoints is there.
+
+    Args:
+        backwards: Every round, the newest first.
+        names: Of the checkpoints.
+
+    Raises:
+        ResumeError: The history does not hold them all.
+    """
+    wanted = {*names} - {START}
+    for line in backwards:
+        if not wanted:
+            return
+        for branch in line.get("branches", ()):
+            if branch["to"] in wanted:
+                wanted = (wanted - {branch["to"]}) | ({branch["from"]} - {START})
+    if wanted:
+        raise _unknown(min(wanted))
+
+
+def _unknown(name: str) -> ResumeError:
+    return ResumeError(
+        f"history.jsonl must tell how checkpoint {name} came to be, and does not; "
+        "restore it from a copy"
+    )
 
 
 def as_rounds(schedule: Sequence[Stretch]) -> list[Round]:

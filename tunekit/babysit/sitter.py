@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from tunekit.babysit.course import Course, Outcome, Round, Rules
-from tunekit.babysit.decide import after, cooling, next_round
+from tunekit.babysit.decide import after, cooling, next_round, replanned
 from tunekit.babysit.folder import Folder
 from tunekit.babysit.nowhere import Nowhere
 from tunekit.babysit.nudges import Knob, Settings
 from tunekit.babysit.outside import reopened, steered, without
+from tunekit.babysit.pace import Pace
 from tunekit.babysit.rounds import train_round
-from tunekit.babysit.schedule import schedule_of
+from tunekit.babysit.schedule import check_known
 from tunekit.babysit.steer import FILE, Edit, content, edit_of, parsed, template
 from tunekit.errors import ConfigError
 from tunekit.interrupt import shield
@@ -29,8 +30,6 @@ from tunekit.trial import Engine
 
 __all__ = ["Sitter", "Told"]
 
-_COOL_SAFELY = 0.8
-"""Of the time that is left, the share that the last epochs are planned to fill."""
 _UNREADABLE = "\0"
 """Stands for what the person's file says where it is no text."""
 
@@ -86,13 +85,12 @@ class Sitter:
     ) -> None:
         self._engine, self._run_of, self._keep = engine, run_of, keep
         self._knobs, self._rules, self._seed = knobs, rules, seed
-        self._maximize, self._until, self._tell = maximize, until, tell
-        self._began = time.monotonic()
+        self._maximize, self._pace, self._tell = maximize, Pace(until), tell
         self._held = list(held or ())
         self.course, self.trouble = Course(start, held=self._held), ""
         self._said: dict[str, Any] = {}
         self._text = ""
-        self._before, self._trained = 0.0, 0
+        self._before = 0.0
         self._asked = Edit()
         self._steer: Path | None = None
         if isinstance(keep, Folder):
@@ -102,7 +100,7 @@ class Sitter:
     @property
     def seconds(self) -> float:
         """Seconds that this model was trained for, in all processes."""
-        return self._before + time.monotonic() - self._began
+        return self._before + time.monotonic() - self._pace.began
 
     @property
     def stopped(self) -> bool:
@@ -118,15 +116,37 @@ class Sitter:
         while True:
             self._heed()
             tried = next_round(self.course, self._rules, self._knobs, self._seed)
-            rules = self._rules_now(tried)
-            if rules is not self._rules:
-                self.course = cooling(self.course, rules, self._knobs)
-                tried = next_round(self.course, rules, self._knobs, self._seed)
-            if tried is None or self._is_late() or not self._round(tried, rules):
+            if tried is not None and self._plan(tried):
+                tried = next_round(self.course, self._rules, self._knobs, self._seed)
+            if tried is None or self._pace.is_late or not self._round(tried):
                 return self.course
 
-    def _round(self, tried: Round, rules: Rules) -> bool:
+    def _plan(self, tried: Round) -> bool:
+        """Near the end of a time limit, let the rate fall to zero in what is left.
+
+        Args:
+            tried: The next round, which takes time, too.
+
+        Returns:
+            Whether the model stands elsewhere now.
+        """
+        fit = self._pace.epochs_left()
+        if fit is None:
+            return False
+        before, spent = self.course, self.course.spent
+        if before.doing != "cool" and self._pace.ends_soon(tried, self._rules.cool):
+            soon = replace(self._rules, horizon=spent + fit, cool=1.0)
+            self.course = cooling(before, soon, self._knobs)
+        if self.course.doing == "cool":
+            if self._rules.horizon is not None:
+                fit = min(fit, self._rules.horizon - spent)
+            if fit != round(self.course.length - self.course.done):
+                self.course = replanned(self.course, fit)
+        return self.course is not before
+
+    def _round(self, tried: Round) -> bool:
         """Train a round; whether there was time for all of it."""
+        began = time.monotonic()
         outcomes = train_round(
             self._engine,
             tried,
@@ -134,12 +154,12 @@ class Sitter:
             self._keep,
             seed=self._seed,
             maximize=self._maximize,
-            until=math.inf if self._until is None else self._until,
+            until=self._pace.until,
         )
         if outcomes is None:
             return False
-        course, kept = after(self.course, tried, outcomes, rules, self._knobs)
-        self._trained += tried.cost
+        course, kept = after(self.course, tried, outcomes, self._rules, self._knobs)
+        self._pace.took(tried, time.monotonic() - began)
         self._write(course, self._line(tried, outcomes, course, kept))
         return True
 
@@ -183,7 +203,7 @@ class Sitter:
         before = self._text
         try:
             self._text = _UNREADABLE
-            self._text = text = content(self._steer)
+            self._text = text = content(self._steer, before)
             if text == before:
                 return
             said = parsed(text, self._knobs)
@@ -194,6 +214,8 @@ class Sitter:
         edit = edit_of(said, self._said)
         opens = self._said.get("stop") and not said.get("stop")
         self._said = said
+        if edit.held is not None:
+            edit = replace(edit, held=self._all_held())
         if edit or opens:
             self._take(edit, {"stop": False} if opens else {})
 
@@ -204,11 +226,17 @@ class Sitter:
             course = reopened(course)
         self._write(course, {"edit": {**_edit(edit), **told}, **self._when()})
 
+    def _all_held(self) -> list[str]:
+        """What the options and the person's file hold."""
+        return list(dict.fromkeys([*self._held, *self._said.get("hold", [])]))
+
     def _when(self) -> dict[str, Any]:
         return {"spent": self.course.spent, "after_round": self.course.rounds}
 
     def _write(self, course: Course, line: dict[str, Any]) -> None:
         """Write down a course and the line that led to it, and tell of both."""
+        if course.joined:
+            line["joined"], course = course.joined, replace(course, joined=[])
         beside = {
             "said": self._said,
             "text": self._text,
@@ -224,12 +252,12 @@ class Sitter:
         """Go on where an earlier process stopped."""
         found = folder.stand()
         if found is None:
-            folder.cut_history(0)
+            folder.lines.cut(0)
             return
         course, beside, self.trouble = found
-        folder.cut_history(beside["history"])
+        folder.lines.cut(beside["history"])
         # Where that cannot be told, a report could not be written in the end.
-        schedule_of(folder.history(), course.best_at)
+        check_known(folder.lines.backwards(), course.checkpoints)
         self._said, self._text = beside["said"], beside["text"]
         self._before = beside["seconds"]
         lost = folder.lost(course.checkpoints)
@@ -240,42 +268,19 @@ class Sitter:
                 f"{course.here.epoch} of the line"
             )
         if beside.get("held", self._held) != self._held:
-            self._asked = Edit(held=self._held)
+            self._asked = Edit(held=self._all_held())
         self.course = self._with_more(course)
 
     def _with_more(self, course: Course) -> Course:
         """With a larger budget than it had, a model that was ending goes on."""
         horizon = self._rules.horizon
         left = math.inf if horizon is None else horizon - course.spent
-        planned = 0
+        planned = 0.0
         if course.doing == "cool":
             planned = course.length - course.done
         elif course.doing != "over" or self._said.get("stop"):
             return course
         return reopened(course) if left > planned else course
-
-    def _rules_now(self, tried: Round | None) -> Rules:
-        """The rules; near the end of a time limit, with the epochs that still fit.
-
-        Args:
-            tried: The next round by the rules as they are, which takes time, too.
-        """
-        if tried is None or self._until is None or not self._trained:
-            return self._rules
-        now = time.monotonic()
-        left, whole = self._until - now, self._until - self._began
-        a_second = self._trained / max(1e-9, now - self._began)
-        after = left - tried.cost / a_second
-        if tried.doing == "cool" or after > self._rules.cool * whole:
-            return self._rules
-        epochs = max(1, int(_COOL_SAFELY * left * a_second))
-        horizon = self.course.spent + epochs
-        if self._rules.horizon is not None:
-            horizon = min(horizon, self._rules.horizon)
-        return replace(self._rules, horizon=horizon, cool=1.0)
-
-    def _is_late(self) -> bool:
-        return self._until is not None and time.monotonic() >= self._until
 
 
 def _edit(edit: Edit) -> dict[str, Any]:

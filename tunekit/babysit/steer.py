@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,12 @@ __all__ = ["FILE", "Edit", "content", "edit_of", "parsed", "said", "template"]
 FILE = "steer.toml"
 _SHOWN = 40
 """Characters of a value that is none."""
+_MOST_SAID = 200
+"""Characters of what is wrong with a file."""
+_STEADY, _EMPTY = 0.05, 0.5
+"""Seconds for which a file that has changed must stay as it is, and one that says
+nothing: editors empty a file, or take it away, before they write it."""
+_MOST_WAITS = 20
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,8 @@ def template(settings: Mapping[str, float]) -> str:
         "# Steer this model while it trains: write a line and save. The file is read\n"
         "# before the next interval. A value holds from then on and goes on being\n"
         "# nudged, unless it is held. A line counts when it changes, and a value that\n"
-        "# stands here when it is newly held.\n"
+        "# stands here when it is newly held. At the end of a budget the learning\n"
+        "# rate falls to zero, also one that is written here, unless it is held.\n"
         f'{values}\n# hold = ["{first}"]  # nudged no more\n'
         "# stop = true  # end here, and judge the model\n"
     )
@@ -86,8 +94,10 @@ def parsed(text: str, knobs: Mapping[str, Knob]) -> dict[str, Any]:
     """
     try:
         found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{FILE} must be TOML, got: {error}") from None
+    except (ValueError, RecursionError) as error:
+        # Also what is no TOMLDecodeError: a number too long, tables too deep.
+        got = one_line(str(error)[:_MOST_SAID])
+        raise ConfigError(f"{FILE} must be TOML, got: {got}") from None
     for name, value in found.items():
         if name == "hold":
             _check_held(value, knobs)
@@ -97,7 +107,8 @@ def parsed(text: str, knobs: Mapping[str, Knob]) -> dict[str, Any]:
         elif name not in knobs:
             known = [*knobs, "hold", "stop"]
             raise ConfigError(
-                f'{FILE}: unknown hyperparameter "{name}"{did_you_mean(name, known)}; '
+                f'{FILE}: unknown hyperparameter "{one_line(name[:_SHOWN])}"'
+                f"{did_you_mean(name, known)}; "
                 f"what can change in a running model is {', '.join(knobs)}"
             )
         else:
@@ -138,14 +149,32 @@ def said(edit: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} = {json.dumps(value)}" for name, value in edit.items())
 
 
-def content(path: Path) -> str:
+def content(path: Path, before: str | None = None) -> str:
     """The file's text; empty where there is none.
+
+    Args:
+        path: The file.
+        before: What it said; a text that has changed is waited for until nobody seems
+            to be writing it any more.
 
     Raises:
         ConfigError: It is no text.
     """
+    text = _read(path)
+    for _ in range(_MOST_WAITS):
+        if text == before or before is None:
+            break
+        time.sleep(_STEADY if text.strip() else _EMPTY)
+        was, text = text, _read(path)
+        if text == was:
+            break
+    return text
+
+
+def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        # Some editors begin a file with a mark that it is UTF-8.
+        return path.read_text("utf-8-sig")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
@@ -177,7 +206,8 @@ def _check_held(value: Any, knobs: Mapping[str, Knob]) -> None:
         )
     for name in names:
         if name not in knobs:
+            got = one_line(name[:_SHOWN])
             raise ConfigError(
-                f'{FILE}: hold must name hyperparameters, got "{name}"'
+                f'{FILE}: hold must name hyperparameters, got "{got}"'
                 f"{did_you_mean(name, knobs)}"
             )

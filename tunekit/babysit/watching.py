@@ -67,14 +67,13 @@ class Watching:
             back = f"back to epoch {_start(told).epoch} with other settings"
             self.say(f"{head}: worse, or no better for long; {back}")
             return
-        doing = {
-            "burst": "nudged",
-            "train": "trained",
-            "rescue": "trying other settings",
-            "cool": "cooling down",
-        }[line["doing"]]
         here = self._sign * course.here.loss
-        self.say(f"{head}, now {here:.4f}: {doing}, {settings(course.settings)}")
+        if line["doing"] == "rescue":
+            self.say(f"{head}: {len(line['branches'])} other settings are tried")
+            return
+        doing = {"burst": "nudged", "train": "trained", "cool": "cooling down"}
+        with_these = settings(course.settings)
+        self.say(f"{head}, now {here:.4f}: {doing[line['doing']]}, {with_these}")
 
 
 def _start(told: Told) -> Any:

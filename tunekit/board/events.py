@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-__all__ = ["add", "last_step", "scalars", "tell", "writer"]
+__all__ = ["add", "last_step", "scalars", "steps", "tell", "writer"]
 
 
 def tell(writer: RecordWriter, tag: str, **data: Any) -> None:
@@ -95,17 +95,23 @@ def scalars(
 
 def last_step(path: Path) -> int:
     """The highest step in a file; -1 if it is damaged."""
+    found = steps(path)
+    return -1 if -1 in found else max(found, default=0)
+
+
+def steps(path: Path) -> list[int]:
+    """The step of each record of a file; -1 for an end that is damaged."""
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.event_pb2 import Event
 
-    content, place, last = path.read_bytes(), 0, 0
+    content, place, found = path.read_bytes(), 0, [0]
     try:
         while place < len(content):
             # A record: its length, four bytes, itself, four bytes.
             (length,) = unpack("<Q", content[place : place + 8])
             record = content[place + 12 : place + 12 + length]
             place += 16 + length
-            last = max(last, Event.FromString(record).step)
+            found.append(Event.FromString(record).step)
     except (StructError, DecodeError):
-        return -1
-    return last if place == len(content) else -1
+        return [*found, -1]
+    return found if place == len(content) else [*found, -1]

@@ -1,0 +1,58 @@
+"""What is told of a model as it trains: curves for TensorBoard, and its account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tunekit.babysit.account import Account
+from tunekit.babysit.curves import Curves
+from tunekit.babysit.way import Way
+
+__all__ = ["Telling"]
+
+
+class Telling:
+    """Hears of every line of the history, once.
+
+    Args:
+        before: The lines that are there already, the oldest first.
+        tb: Where TensorBoard looks; None for no curves.
+        metric: What the value is.
+
+    Attributes:
+        account: What the report tells.
+    """
+
+    def __init__(
+        self,
+        before: Iterable[Mapping[str, Any]],
+        tb: Path | None,
+        metric: str = "val_loss",
+    ) -> None:
+        self.account, self._way = Account(), Way()
+        self._curves = None if tb is None else Curves(tb, metric)
+        drawn = -1 if self._curves is None else self._curves.drawn
+        for line in before:
+            self._add(line, draw=line["spent"] > drawn)
+
+    @property
+    def trouble(self) -> str:
+        """The first error met on drawing; empty when there was none."""
+        return "" if self._curves is None else self._curves.trouble
+
+    def __call__(self, line: Mapping[str, Any]) -> None:
+        """One more line."""
+        self._add(line, draw=True)
+
+    def close(self) -> None:
+        """Close TensorBoard's files."""
+        if self._curves is not None:
+            self._curves.close()
+
+    def _add(self, line: Mapping[str, Any], *, draw: bool) -> None:
+        events = list(self._way.events(line))
+        self.account.add(line, events)
+        if draw and self._curves is not None:
+            self._curves.add(events)
