@@ -206,6 +206,51 @@ def test_what_is_half_done_is_not_gone_on_with_under_another_budget(
     assert found.replay(seed=0)[found.best_epoch - 1] == found.best_value
 
 
+def test_where_nothing_was_trained_a_corrected_call_goes_on(tmp_path: Path) -> None:
+    place: dict[str, Any] = {"out": tmp_path, "name": "mine", "budget_epochs": 4}
+    wrong: dict[str, Any] = {"monitor": "val_los", "start": {**START, "lr": 0.02}}
+    with pytest.raises(ConfigError, match='monitor "val_los" must be logged'):
+        watched(**place, **wrong)
+    found = watched(**place)
+    assert found.history == watched(budget_epochs=4).history
+    steer = (tmp_path / "mine" / "steer.toml").read_text()
+    assert "# lr = 0.05\n" in steer
+    with pytest.raises(ResumeError, match="begun with monitor val_loss, now val_los"):
+        watched(**place, monitor="val_los")
+
+
+def test_what_is_half_done_of_a_wrong_call_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "_KEEP_SECONDS", 0.0)
+    place: dict[str, Any] = {"out": tmp_path, "name": "mine", "budget_epochs": 4}
+
+    def killed(*given: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "commit", killed)
+        with pytest.raises(Killed):
+            watched(**place, seed=1)
+    assert [*(tmp_path / "mine" / "checkpoints").iterdir()]
+    assert watched(**place, seed=0).history == watched(budget_epochs=4).history
+
+
+def test_before_the_first_round_it_says_what_ended_it(tmp_path: Path) -> None:
+    place: dict[str, Any] = {"out": tmp_path, "name": "mine", "budget_epochs": 4}
+    with pytest.raises(StoppedError, match="got no time for it; give the same call a"):
+        watched(**place, timeout=0.001)
+    steer = tmp_path / "mine" / "steer.toml"
+    before = steer.read_text()
+    steer.write_text("stop = true\n")
+    with pytest.raises(StoppedError, match="got stop = true in steer"):
+        watched(**place)
+    steer.write_text(before)
+    found = watched(**place)
+    branches = [line for line in found.history if "round" in line]
+    assert branches == watched(budget_epochs=4).history
+
+
 def test_a_line_may_be_as_long_as_the_budget() -> None:
     found = watched(nudges=0, budget_epochs=13, hold=["lr"])
     assert found.epochs == 13

@@ -5,91 +5,35 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, field
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from tunekit.babysit.asked import checked_start, kept_in
+from tunekit.babysit.asked import checked_start, kept_in, place_of, settings_of
+from tunekit.babysit.babysat import Babysat, best_weights
 from tunekit.babysit.course import Course
-from tunekit.babysit.folder import Folder
 from tunekit.babysit.job import Job
-from tunekit.babysit.nowhere import Nowhere
 from tunekit.babysit.nudges import Settings, knobs_of
 from tunekit.babysit.options import Options
 from tunekit.babysit.pages import described, write_pages
 from tunekit.babysit.replay import replayed
-from tunekit.babysit.schedule import Stretch, schedule_of
+from tunekit.babysit.schedule import schedule_of
 from tunekit.babysit.seldom import Seldom
 from tunekit.babysit.sitter import Sitter, Told
 from tunekit.babysit.telling import Telling
 from tunekit.babysit.watching import Watching
 from tunekit.config import Config
-from tunekit.errors import ConfigError, StoppedError
+from tunekit.errors import ConfigError
 from tunekit.interrupt import Interrupted, listening
 from tunekit.modules import ModuleEngine
-from tunekit.states import part_of
-from tunekit.streams import streams_kept
-from tunekit.trial import State
 
 __all__ = ["Babysat", "babysit", "babysit_table"]
 
 _FOR_EVER = 10**9
 _RENEW_SECONDS = 30.0
 """The report is renewed at most so often while training goes on."""
-
-
-@dataclass(frozen=True)
-class Babysat:
-    """What a babysat module came to.
-
-    Attributes:
-        best_value: The lowest value of any epoch (the highest, where that is better).
-        best_epoch: The epoch that has it, of those that were kept.
-        epochs: Epochs trained in all, what was tried included.
-        settings: The hyperparameters of the best epoch.
-        schedule: The way to it, to be trained again.
-        folder: Where it is kept; None where that is nowhere.
-    """
-
-    best_value: float
-    best_epoch: int
-    epochs: int
-    settings: Settings
-    schedule: list[Stretch]
-    folder: Path | None
-    _keep: Folder | Nowhere = field(repr=False)
-    _weights: Mapping[str, Any] = field(repr=False)
-    _make: Callable[[Settings], Any] = field(repr=False)
-    _replay: Callable[[int], list[float]] = field(repr=False)
-
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        """Every round and edit; that of days takes room."""
-        return self._keep.history()
-
-    def best_module(self) -> Any:
-        """The module, made with the last settings, with the weights of the best epoch.
-
-        It is in evaluation mode, on the CPU.
-        """
-        with streams_kept():
-            given = self._make(self.settings)
-            module = given[0] if isinstance(given, tuple) else given
-            if hasattr(module, "configure_model"):
-                module.configure_model()
-        module.load_state_dict(self._weights, strict=False)
-        return module.eval()
-
-    def replay(self, seed: int = 0) -> list[float]:
-        """Train the schedule again without watching; the value of each epoch.
-
-        Args:
-            seed: With the seed it had, it comes to the same values.
-        """
-        return self._replay(seed)
 
 
 def babysit(
@@ -192,8 +136,8 @@ def babysit(
     options = Options.from_mapping(watched)
     rules = dataclasses.replace(options.rules, horizon=config.budget_epochs)
     maximize = direction == "maximize"
-    keep = kept_in(out, name, space, begin, monitor, direction, seed, rules)
-    path = keep.path if isinstance(keep, Folder) else None
+    settings = settings_of(space, begin, monitor, direction, seed, rules)
+    path = place_of(out, name)
 
     def engine(folder: str) -> ModuleEngine:
         return ModuleEngine(
@@ -231,19 +175,20 @@ def babysit(
         )
         write_pages(path, told, telling.account, knobs)
 
+    def tell(told: Told) -> None:
+        telling(told.line)
+        watching(told)
+        if told.course.best_at:
+            seldom(lambda: report(told.course, ended=False))
+        if on_round is not None:
+            on_round(told.line)
+
     try:
-        with listening(), _alone(keep):
-
-            def tell(told: Told) -> None:
-                telling(told.line)
-                watching(told)
-                if told.course.best_at:
-                    seldom(lambda: report(told.course, ended=False))
-                if on_round is not None:
-                    on_round(told.line)
-
+        # Before there is a folder: arguments of a Trainer may be wrong.
+        own = engine("trials")
+        with listening(), kept_in(path, settings) as keep:
             sitter = Sitter(
-                engine("trials"),
+                own,
                 run_of(config.budget_epochs),
                 keep,
                 knobs,
@@ -258,19 +203,21 @@ def babysit(
             telling = Telling(keep.lines, path and path / "tb", monitor)
             with closing(telling):
                 course = sitter.sit()
+            weights = best_weights(keep, course, stopped=sitter.stopped)
+            report(course, ended=True)
     except Interrupted as stop:
         raise KeyboardInterrupt(str(stop)) from None
-    weights = _weights(keep, course)
-    report(course, ended=True)
     schedule = schedule_of(keep.lines.backwards(), course.best_at)
     sign = -1.0 if maximize else 1.0
 
     def replay(seed: int) -> list[float]:
         # Another process may train the model meanwhile: nothing of its is touched.
-        own = engine("replay")
+        beside = engine("replay")
         try:
             with listening():
-                curve, _ = replayed(schedule, own, run_of, seed=seed, maximize=maximize)
+                curve, _ = replayed(
+                    schedule, beside, run_of, seed=seed, maximize=maximize
+                )
         except Interrupted as stop:
             raise KeyboardInterrupt(str(stop)) from None
         return [sign * value for value in curve]
@@ -316,18 +263,3 @@ def babysit_table(**options: Any) -> dict[str, Any]:
 def _console(progress: bool) -> Console:
     """Where lines are printed, or nowhere."""
     return Console(highlight=False, quiet=not progress)
-
-
-def _alone(keep: Folder | Nowhere) -> AbstractContextManager[None]:
-    """Nobody else trains it meanwhile."""
-    return keep.alone() if isinstance(keep, Folder) else nullcontext()
-
-
-def _weights(keep: Folder | Nowhere, course: Course) -> dict[str, Any]:
-    state: State | None = keep.load(course.best_at) if course.best_at else None
-    if state is None:
-        raise StoppedError(
-            "training must come to a finite value, got none with any setting tried; "
-            "begin with a lower learning rate"
-        )
-    return part_of(state, "best")
