@@ -120,7 +120,7 @@ class Replay:
     def _known(self, to: str, table: Table) -> tuple[list[Stretch], dict[str, Any]]:
         """The way to a checkpoint, and what tells its replay from any other."""
         try:
-            schedule = schedule_of(self._model.history(), to)
+            schedule = schedule_of(self._model.lines.backwards(), to)
         except ResumeError:
             if to == best_of(self._model):
                 raise
