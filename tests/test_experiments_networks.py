@@ -19,13 +19,14 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 RECIPE = Recipe(
     n_layers=2, width=8, dropout=0.0, optimizer="sgd", momentum=0.0, weight_decay=0.0
 )
-MODULES = ("averages", "networks", "side_by_side")
+MODULES = ("averages", "contours", "embedded", "networks", "side_by_side")
 
 
 @pytest.fixture(autouse=True)
 def theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(EXPERIMENTS)
-    monkeypatch.syspath_prepend(EXPERIMENTS / "09-batch-norm")
+    for folder in ("08-raw-or-normalised", "09-batch-norm"):
+        monkeypatch.syspath_prepend(EXPERIMENTS / folder)
     for name in MODULES:
         monkeypatch.delitem(sys.modules, name, raising=False)
 
@@ -108,3 +109,40 @@ def test_networks_side_by_side_are_those_trained_alone(norm: bool) -> None:
                 alone.hidden[n].bias = nn.Parameter(torch.zeros(8).double())
                 alone.hidden[n + 1] = nn.Identity()
         assert curves[:, place].tolist() == pytest.approx(by_torch(alone, lr))
+
+
+def test_the_contours_that_are_drawn_are_those_that_are_descended() -> None:
+    import numpy as np
+    from contours import DESCENTS, DRAWN, contours
+    from embedded import Rows
+
+    draws = np.random.default_rng(0)
+    x = draws.normal(size=(60, 2)) * (3.0, 1.0)
+    y = (x @ (0.5, 1.0) + draws.logistic(size=60) > 0).astype(int)
+    here, there = (contours(Rows(x + mean, y)) for mean in (0.0, 5.0))
+    # A bias at its best takes up the means; one that is descended itself does not.
+    for key in ("optimum", "curvature", "drop"):
+        np.testing.assert_allclose(here[key], there[key])
+    np.testing.assert_allclose(here[DRAWN]["way"], there[DRAWN]["way"])
+    whole = DESCENTS[1]
+    assert there[whole]["condition"] > 10 * here[whole]["condition"]
+    assert there[whole]["steps"] > 10 * here[whole]["steps"]
+    np.testing.assert_allclose(here[DRAWN]["way"][-1], here["optimum"], atol=0.05)
+
+    # By differences of the cost itself, the bias at its best for each two weights.
+    def cost(w: np.ndarray) -> float:
+        z, b = x @ w, 0.0
+        for _ in range(50):
+            p = 1 / (1 + np.exp(-z - b))
+            b -= (p - y).mean() / (p * (1 - p)).mean()
+        return float((np.logaddexp(0, z + b) - y * (z + b)).mean())
+
+    best, h = np.array(here["optimum"]), 1e-3
+
+    def slope(at: np.ndarray, along: np.ndarray) -> float:
+        return (cost(best + at + along) - cost(best + at - along)) / (2 * h)
+
+    ends = h * np.eye(2)
+    second = [[(slope(a, b) - slope(-a, b)) / (2 * h) for a in ends] for b in ends]
+    np.testing.assert_allclose(second, here["curvature"], rtol=1e-3, atol=1e-6)
+    assert cost(np.zeros(2)) - cost(best) == pytest.approx(here["drop"])
