@@ -169,7 +169,7 @@ def _babysat(
     from tunekit.babysit.nowhere import Nowhere
     from tunekit.babysit.nudges import recipe_knobs
     from tunekit.babysit.sitter import Sitter
-    from tunekit.babysit.way import LINE, VAL, Way
+    from tunekit.babysit.way import LINE, VAL, Way, points
     from tunekit.states import part_of
     from tunekit.trial import Fitted, Recipe
 
@@ -198,7 +198,8 @@ def _babysat(
     curve = [
         [step, _short(values[VAL])]
         for each in keep.lines
-        for run, step, values in line.events(each)
+        for part in line.parts(each)
+        for run, step, values in points(part)
         if run == LINE
     ]
     return way, curve

@@ -10,7 +10,7 @@ from tunekit.babysit.account import Account, Thinned
 from tunekit.babysit.course import Rules
 from tunekit.babysit.pictures import knob_svg, loss_svg
 from tunekit.babysit.telling import Telling
-from tunekit.babysit.way import BEST, LINE, TRIED, VAL, Way
+from tunekit.babysit.way import BEST, LINE, TRIED, VAL, Way, points
 
 from .made_up import Model, turning
 
@@ -60,7 +60,9 @@ def test_all_that_led_to_where_the_model_is_is_on_its_line() -> None:
     lines = told(model)
     assert any("joined" in line and len(line["joined"]) > 1 for line in lines)
     way = Way()
-    events = [event for line in lines for event in way.events(line)]
+    events = [
+        each for line in lines for part in way.parts(line) for each in points(part)
+    ]
     drawn = [values[VAL] for run, _, values in events if run == LINE]
     made = {b["to"]: b for line in lines for b in line["branches"] if b["to"]}
     on_line = {name for line in lines for name in line.get("joined", ())}
@@ -95,8 +97,8 @@ def test_what_was_rescued_in_vain_is_no_part_of_the_line() -> None:
     after = {**line, "doing": "train", "kept": 0, "spent": 2}
     after["branches"] = [{**branch, "to": "2-0"}]
     way = Way()
-    assert [run for run, _, _ in way.events(rescue)] == [BEST]
-    assert [(run, step) for run, step, _ in way.events(after)] == [
+    assert [run for run, _, _ in way.parts(rescue)] == [BEST]
+    assert [(run, step) for run, step, _ in way.parts(after)] == [
         (TRIED, 1),
         (LINE, 2),
         (BEST, 2),
@@ -123,9 +125,9 @@ def test_the_best_of_what_is_to_be_high_is_in_the_picture() -> None:
     account = Account()
     for step in range(1, 201):
         value = 0.92 if step > 197 else 0.8
-        events = [(LINE, step, {VAL: value}), (BEST, step, {VAL: value})]
-        account.add({"spent": step, "doing": "train"}, events)
-    account.add({"spent": 201, "doing": "train"}, [(TRIED, 201, {VAL: 0.1})])
+        account.take((LINE, step, {"val": [value], "settings": {}}))
+        account.take((BEST, step, {"val": [value]}))
+    account.take((TRIED, 201, {"val": ["nan", 0.1]}))
     page = str(loss_svg(account, "val_acc", "val_acc", maximize=True))
     assert ">val_acc while the model was watched<" in page
     assert ">0.9</text>" in page

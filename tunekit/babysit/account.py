@@ -7,16 +7,15 @@ points every other one is let go of.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tunekit.babysit.steer import said
-from tunekit.babysit.way import VAL, Event
+from tunekit.babysit.way import LINE, Part
 
 __all__ = ["Account", "Thinned"]
 
 _MOST = 3000
-_KNOB = "hyperparameter/"
 
 
 class Thinned:
@@ -81,13 +80,8 @@ class Account:
         self.knobs: dict[str, Thinned] = {}
         self._doing = ""
 
-    def add(self, line: Mapping[str, Any], events: Iterable[Event]) -> None:
-        """One more line.
-
-        Args:
-            line: Of the history.
-            events: What it means for the model's way.
-        """
+    def add(self, line: Mapping[str, Any]) -> None:
+        """One more line of the history."""
         if "edit" in line or "refused" in line:
             self.edits.append(
                 {
@@ -100,14 +94,21 @@ class Account:
             self.rounds[line["doing"]] += 1
             self.rescues += line["doing"] == "rescue" != self._doing
             self._doing = line["doing"]
-        for run, step, values in events:
-            for tag, value in values.items():
-                if tag == VAL:
-                    self.losses.setdefault(run, Thinned()).add(step, value)
-                elif tag.startswith(_KNOB):
-                    name = tag.removeprefix(_KNOB)
-                    knob = self.knobs.setdefault(name, Thinned(changes=True))
-                    knob.add(step, value)
+
+    def take(self, part: Part) -> None:
+        """What it means for the model's way."""
+        run, spent, branch = part
+        values = branch["val"]
+        losses = self.losses.setdefault(run, Thinned())
+        for n, value in enumerate(values if run == LINE else values[-1:]):
+            # Strict JSON has a text for what is not finite.
+            if not isinstance(value, str):
+                losses.add(spent + n + 1 - (len(values) if run == LINE else 1), value)
+        if run == LINE and values:
+            for name, value in branch["settings"].items():
+                knob = self.knobs.setdefault(name, Thinned(changes=True))
+                knob.add(spent - len(values) + 1, value)
+                knob.add(spent, value)
 
 
 def _text(line: Mapping[str, Any]) -> str:

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunekit.babysit.way import BEST, LINE, SCORE, TRAIN, TRIED, VAL, Event
+from tunekit.babysit.way import (
+    BEST,
+    LINE,
+    SCORE,
+    TRAIN,
+    TRIED,
+    VAL,
+    Part,
+    points,
+)
 from tunekit.board.events import add, scalars, steps, writer
 
 if TYPE_CHECKING:
@@ -54,9 +63,9 @@ class Curves:
                 self._writers[run] = writer(_new(tb / run))
                 self._described[run] = set()
 
-    def add(self, events: Iterable[Event]) -> None:
-        """Draw what a line of the history means for the model's way."""
-        for run, step, values in events:
+    def add(self, part: Part) -> None:
+        """Draw a part of the model's way."""
+        for run, step, values in points(part):
             if run not in self._writers:
                 return
             values = {self._tag if t == VAL else t: v for t, v in values.items()}

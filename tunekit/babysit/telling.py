@@ -52,7 +52,8 @@ class Telling:
             self._curves.close()
 
     def _add(self, line: Mapping[str, Any], *, draw: bool) -> None:
-        events = list(self._way.events(line))
-        self.account.add(line, events)
-        if draw and self._curves is not None:
-            self._curves.add(events)
+        self.account.add(line)
+        for part in self._way.parts(line):
+            self.account.take(part)
+            if draw and self._curves is not None:
+                self._curves.add(part)
