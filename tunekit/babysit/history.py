@@ -27,6 +27,11 @@ class History:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def size(self) -> int:
+        """The file's size, in bytes."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The lines, the oldest first; one that is damaged is left out."""
         with suppress(FileNotFoundError), self.path.open("rb") as file:

@@ -37,6 +37,8 @@ __all__ = ["Job", "judged", "run_of"]
 _NEVER = 10**9
 _KEPT_BACK = 3.0
 """Seconds of a time limit for the model's evaluation and the report."""
+_LONG = 10 * 2**20
+"""Bytes of a history that takes a while to be read."""
 _RENEW_SECONDS = 30.0
 """``model/`` and the report are renewed at most so often while training goes on."""
 
@@ -96,6 +98,8 @@ class Job:
             )
             for line in self._first(sitter.course, sitter.trouble):
                 self._watching.say(line)
+            if folder.lines.size > _LONG:
+                self._watching.say("reading its history, which is long")
             self._telling = Telling(folder.lines, folder.path / "tb")
             with closing(self._telling):
                 course = sitter.sit()
