@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from chances import geometric
 from markupsafe import Markup
 from picture import STYLE, alone, beside
-from results import FLAT, OURS, PRUNERS, lowest
+from results import PRUNERS, SAMPLERS, lowest
 
 from tunekit.report import narrowing
 from tunekit.report.axes import Axis
@@ -16,8 +16,8 @@ from tunekit.report.figures import Frame, chart, line
 
 __all__ = ["draw"]
 
-_COLOURS = {OURS: "#c4472f", FLAT: "#2f7fb8"}
-_WIDTH, _HEIGHT = 380, 280
+_COLOURS = dict(zip(SAMPLERS, ("#c4472f", "#8aa832", "#2f7fb8"), strict=True))
+_WIDTH, _HEIGHT = 450, 300
 _POINTS = 60
 _STEPS = (
     *("#00204c", "#12396e", "#434e6c", "#666970"),
@@ -52,7 +52,7 @@ def _epochs(part: Mapping[str, Any]) -> str:
         for name in names:
             lines = {
                 sampler: [(b, _mean(part, (name, pruner, sampler), b)) for b in budgets]
-                for sampler in (OURS, FLAT)
+                for sampler in SAMPLERS
             }
             every = [loss for points in lines.values() for _, loss in points]
             frame = Frame(
@@ -73,7 +73,7 @@ def _epochs(part: Mapping[str, Any]) -> str:
                 font=13,
             )
             marks = [line(frame, points, f"s-{each}") for each, points in lines.items()]
-            legend = [(f"s-{each}", each) for each in lines]
+            legend = [(f"s-{each}", name) for each, name in SAMPLERS.items()]
             panels.append(chart(frame, f"{name}, {how}", marks, legend))
     style = STYLE + "".join(
         f".s-{each}{{stroke:{colour};stroke-width:2.5}}"
@@ -97,9 +97,8 @@ def _region(example: Mapping[str, Any]) -> str:
 
 
 def _mean(part: Mapping[str, Any], which: tuple[str, str, str], budget: int) -> float:
-    logs = [
-        math.log(lowest(run, budget))
+    return geometric(
+        lowest(run, budget)
         for run in part["runs"]
         if (run["table"], run["pruner"], run["sampler"]) == which
-    ]
-    return math.exp(math.fsum(logs) / len(logs))
+    )

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import record
-from claims import Claim, claim, claims_table, ratio_claim
+from chances import geometric
+from claims import Claim, claims_table, doubt, ratio_claim, share_claim
 from record import table
 
 __all__ = ["QUESTION", "answer", "claims", "fill", "lowest", "shown", "tables"]
 
-QUESTION = "Coarse to fine or random draws all over the space, at equal epochs?"
+QUESTION = "Does it pay to close in, over random draws all over, at equal epochs?"
 RESTS_ON = ("search",)
-OURS, FLAT = "coarse-to-fine", "random"
+OURS, NARROWING, FLAT = "coarse-to-fine", "narrowing", "random"
+SAMPLERS = {OURS: "tunekit's", NARROWING: "narrowing draws", FLAT: "draws all over"}
+COMPARED = {
+    "narrowing": (NARROWING, FLAT),
+    "model": (OURS, FLAT),
+    "both": (OURS, NARROWING),
+}
+"""By the name of a table: whose loss is held against whose."""
 PRUNERS = {"none": "each trained to its end", "promote": "paused and promoted"}
 SHARES = (0.2, 0.4, 1.0)
 """Of the budget, after which they are compared."""
 SOLVED = 1e-3
 """Losses below this count as this: of less than nothing there is no ratio."""
-_OVER = "loss of coarse to fine over that of random"
 
 Report = Mapping[str, Any]
 Pair = tuple[Report, Report]
-"""A run coarse to fine, and that of random draws on the same table and seed."""
+"""Runs of two searches on the same table and seed."""
 
 
 def fill(text: str, report: Report) -> str:
@@ -37,9 +43,12 @@ def tables(report: Report) -> dict[str, str]:
     parts = shown(report)
     made = {
         "made": record.parts_made(parts),
-        "claims": claims_table(report.get("claims", ())),
+        **{
+            f"claims-{name}": claims_table(_claims(report, *pair) if parts else ())
+            for name, pair in COMPARED.items()
+        },
     }
-    rest = {"losses": _losses, "test": _test, "narrowed": _narrowed}
+    rest = {"losses": _losses, "test": _test, "kept": _kept, "narrowed": _narrowed}
     return made | {
         name: make(report["searches"]) if parts else record.NOTHING
         for name, make in rest.items()
@@ -56,32 +65,38 @@ def answer(report: Report) -> str:
     if not shown(report):
         return "not measured yet"
     found = {each["says"]: each for each in report["claims"]}
+    most = report["searches"]["budget"]
     told = []
-    for pruner, how in PRUNERS.items():
-        each = [found[_says(pruner, budget)] for budget in _budgets(report["searches"])]
-        ratios = ", ".join(
-            f"{of['value']:.2f}{'' if of['holds'] else ' (not sure)'}" for of in each
-        )
-        told.append(f"{how} {ratios}")
-    budgets = ", ".join(f"{budget}" for budget in _budgets(report["searches"]))
-    return (
-        f"Loss of coarse to fine over that of random draws after {budgets} epochs: "
-        f"{'; '.join(told)}"
-    )
+    for who, other in ((NARROWING, FLAT), (OURS, FLAT)):
+        for pruner, how in PRUNERS.items():
+            loss = found[_says(pruner, most, who, other)]
+            test = found[_says_test(pruner, who, other)]
+            told.append(
+                f"{SAMPLERS[who]}, {how}: {loss['value']:.2f}{doubt(loss)}, on test "
+                f"rows {test['value']:.2f}{doubt(test)}"
+            )
+    return f"Loss over that of draws all over, {most} epochs each; {'; '.join(told)}"
 
 
 def claims(report: Report) -> list[Claim]:
-    """That narrowing pays, by loss and by how often."""
+    """That closing in pays, without a model and with one, and that a model does."""
+    return [each for pair in COMPARED.values() for each in _claims(report, *pair)]
+
+
+def _claims(report: Report, who: str, other: str) -> Iterator[Claim]:
+    """By loss, by how often, and by test loss."""
     part = report["searches"]
-    found = []
+    most = part["budget"]
+    pairs = {pruner: _pairs(part, pruner, who, other) for pruner in PRUNERS}
     for pruner in PRUNERS:
-        pairs = _pairs(part, pruner)
         for budget in _budgets(part):
-            ratios = [lowest(a, budget) / lowest(b, budget) for a, b in pairs]
-            found.append(ratio_claim(_says(pruner, budget), ratios))
-        wins = [_won(a, b, part["budget"]) for a, b in pairs]
-        found.append(claim(_says_wins(pruner, part["budget"]), wins, above=0.5))
-    return found
+            ratios = [lowest(a, budget) / lowest(b, budget) for a, b in pairs[pruner]]
+            yield ratio_claim(_says(pruner, budget, who, other), ratios)
+        wins = [lowest(a, most) < lowest(b, most) for a, b in pairs[pruner]]
+        yield share_claim(_says_wins(pruner, most, who, other), wins, above=0.5)
+    for pruner in PRUNERS:
+        ratios = [_tested(a) / _tested(b) for a, b in pairs[pruner]]
+        yield ratio_claim(_says_test(pruner, who, other), ratios)
 
 
 def lowest(run: Report, budget: int) -> float:
@@ -90,65 +105,96 @@ def lowest(run: Report, budget: int) -> float:
     return float(max(SOLVED, min(known)))
 
 
-def _won(ours: Report, flat: Report, budget: int) -> float:
-    a, b = lowest(ours, budget), lowest(flat, budget)
-    return 0.5 if a == b else float(a < b)
+def _tested(run: Report) -> float:
+    """The test loss of the winner."""
+    return float(max(SOLVED, run["test_loss"]))
 
 
-def _pairs(part: Report, pruner: str, name: str | None = None) -> list[Pair]:
-    """Runs of both searches on one table and seed."""
+def _pairs(part: Report, pruner: str, who: str, other: str) -> list[Pair]:
+    """A search's runs, each beside another search's on its table and seed."""
     by = {
         (run["table"], run["seed"], run["sampler"]): run
-        for run in part["runs"]
-        if run["pruner"] == pruner and name in (None, run["table"])
+        for run in _runs(part, pruner=pruner)
     }
     return [
-        (run, by[where, seed, FLAT])
-        for (where, seed, sampler), run in by.items()
-        if sampler == OURS
+        (run, by[name, seed, other])
+        for (name, seed, sampler), run in by.items()
+        if sampler == who
     ]
+
+
+def _runs(part: Report, **of: str) -> list[Report]:
+    """The runs of a table, a way of training, a sampler."""
+    return [run for run in part["runs"] if of.items() <= run.items()]
+
+
+def _names(part: Report) -> list[str]:
+    return [*dict.fromkeys(run["table"] for run in part["runs"])]
 
 
 def _budgets(part: Report) -> list[int]:
     return [round(share * part["budget"]) for share in SHARES]
 
 
-def _says(pruner: str, budget: int) -> str:
-    return f"{PRUNERS[pruner]}, {budget} epochs: {_OVER}"
+def _says(pruner: str, budget: int, who: str, other: str) -> str:
+    return f"{PRUNERS[pruner]}, {budget} epochs: loss, {_over(who, other)}"
 
 
-def _says_wins(pruner: str, budget: int) -> str:
-    return f"{PRUNERS[pruner]}, {budget} epochs: share of runs that coarse to fine wins"
+def _says_wins(pruner: str, budget: int, who: str, other: str) -> str:
+    return (
+        f"{PRUNERS[pruner]}, {budget} epochs: share of runs won, {SAMPLERS[who]} "
+        f"against {SAMPLERS[other]}"
+    )
+
+
+def _says_test(pruner: str, who: str, other: str) -> str:
+    return f"{PRUNERS[pruner]}: test loss, {_over(who, other)}"
+
+
+def _over(who: str, other: str) -> str:
+    return f"{SAMPLERS[who]} over {SAMPLERS[other]}"
 
 
 def _losses(part: Report) -> str:
     lines = []
-    for name in dict.fromkeys(run["table"] for run in part["runs"]):
+    for name in _names(part):
         for pruner, how in PRUNERS.items():
-            pairs = _pairs(part, pruner, name)
-            for place, sampler in enumerate((OURS, FLAT)):
-                runs = [pair[place] for pair in pairs]
+            for sampler, who in SAMPLERS.items():
+                runs = _runs(part, table=name, pruner=pruner, sampler=sampler)
                 trials = sum(run["trials"] for run in runs) / len(runs)
-                means = [
-                    _mean([lowest(run, budget) for run in runs])
+                told = (
+                    f"{geometric(lowest(run, budget) for run in runs):.4f}"
                     for budget in _budgets(part)
-                ]
-                told = (f"{mean:.4f}" for mean in means)
-                lines.append((name, how, sampler, f"{trials:.0f}", *told))
+                )
+                lines.append((name, how, who, f"{trials:.0f}", *told))
     budgets = (f"{budget} epochs" for budget in _budgets(part))
     return table(("table", "trials are", "search", "trials", *budgets), lines, left=3)
 
 
 def _test(part: Report) -> str:
     lines = []
-    for name in dict.fromkeys(run["table"] for run in part["runs"]):
+    for name in _names(part):
         for pruner, how in PRUNERS.items():
-            pairs = _pairs(part, pruner, name)
             means = (
-                _mean([pair[place]["test_loss"] for pair in pairs]) for place in (0, 1)
+                geometric(
+                    map(_tested, _runs(part, table=name, pruner=pruner, sampler=each))
+                )
+                for each in SAMPLERS
             )
             lines.append((name, how, *(f"{mean:.4f}" for mean in means)))
-    return table(("table", "trials are", OURS, FLAT), lines, left=2)
+    return table(("table", "trials are", *SAMPLERS.values()), lines, left=2)
+
+
+def _kept(part: Report) -> str:
+    """How much of the space is left in the end to those that close in."""
+    lines = []
+    for pruner, how in PRUNERS.items():
+        shares = []
+        for sampler in (OURS, NARROWING):
+            kept = [run["kept"] for run in _runs(part, pruner=pruner, sampler=sampler)]
+            shares.append(f"{100 * sum(kept) / len(kept):.0f} %")
+        lines.append((how, *shares))
+    return table(("trials are", SAMPLERS[OURS], SAMPLERS[NARROWING]), lines, left=1)
 
 
 def _narrowed(part: Report) -> str:
@@ -169,11 +215,4 @@ def _narrowed(part: Report) -> str:
             ends = ((entry["low"], entry["high"]), kept)
             texts = [f"{low:.4g} to {high:.4g}" for low, high in ends]
         lines.append((entry["name"], *texts))
-    return table(
-        ("hyperparameter", "searched", "looked at most, in the end"), lines, left=3
-    )
-
-
-def _mean(values: list[float]) -> float:
-    """The geometric mean."""
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
+    return table(("hyperparameter", "searched", "region, in the end"), lines, left=3)
