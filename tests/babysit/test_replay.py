@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tunekit.babysit import again, halfway, main, rounds, seldom
+from tunekit.babysit import halfway, main, rounds, seldom
 from tunekit.babysit.halfway import Halfway
 
 from .conftest import Call, Undisturbed, came_to, one_line
@@ -209,8 +209,7 @@ def test_after_ctrl_c_the_same_command_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     often(monkeypatch)
-    monkeypatch.setattr(again, "_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(again, "_SHARE", 0.0)
+    monkeypatch.setattr(seldom, "_SELDOM_SECONDS", 0.0)
     kept, real, place = [0], Halfway.keep, tmp_path / "model-replay-0"
 
     def keep(self: Halfway) -> None:

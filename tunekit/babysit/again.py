@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +20,7 @@ from tunekit.babysit.folder import Folder
 from tunekit.babysit.halfway import Halfway, Stood
 from tunekit.babysit.replay import best_of, replayed
 from tunekit.babysit.schedule import Stretch, schedule_of
+from tunekit.babysit.seldom import Turns
 from tunekit.config import Config, check_name
 from tunekit.errors import ConfigError, ResumeError
 from tunekit.interrupt import shield
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
     from tunekit.workers.setup import Setup
 
 __all__ = ["Replay"]
-
-_EVERY_SECONDS = 1.0
-_SELDOM_SECONDS = 60.0
-_SHARE = 0.01
-"""Of the time since it began: so a replay of days does not say a line a second."""
 
 
 class Replay:
@@ -85,7 +80,7 @@ class Replay:
             check_name(name)
         named = name or f"{folder.name}-replay-{self._seed}"
         self.place = Path(out or folder.parent) / named
-        self._said = self._began = time.monotonic()
+        self._turns = Turns()
 
     def run(self) -> None:
         """Train the schedule, or go on; judge its model and keep it.
@@ -199,10 +194,7 @@ class Replay:
             self._say(f"going on after {epochs} epochs")
 
     def _say_seldom(self, text: str, lowest: float) -> None:
-        now = time.monotonic()
-        pause = max(_EVERY_SECONDS, _SHARE * (now - self._began))
-        if now - self._said >= min(pause, _SELDOM_SECONDS):
-            self._said = now
+        if self._turns.is_due():
             self._say(f"{text}, lowest {lowest:.4f}")
 
     def _say_end(self, result: Mapping[str, Any]) -> None:

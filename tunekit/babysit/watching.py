@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from tunekit.babysit.seldom import Turns
 from tunekit.babysit.sitter import Told
 from tunekit.babysit.steer import said
 from tunekit.screen import settings
 
 __all__ = ["Watching"]
-
-_EVERY_SECONDS = 1.0
-_SELDOM_SECONDS = 60.0
-_SHARE = 0.01
-"""Of the time since the first line: so a run of days does not say a line a second."""
 
 
 class Watching:
@@ -35,8 +30,7 @@ class Watching:
     ) -> None:
         self._console, self._horizon = console, horizon
         self._sign = -1.0 if maximize else 1.0
-        self._said, self._began = -1e9, time.monotonic()
-        self._doing = ""
+        self._turns, self._doing = Turns(), ""
 
     def __call__(self, told: Told) -> None:
         """Hears of a round or an edit."""
@@ -55,11 +49,8 @@ class Watching:
     def _round(self, told: Told, line: Mapping[str, Any]) -> None:
         turned = line["doing"] == "rescue" != self._doing
         self._doing = line["doing"]
-        now = time.monotonic()
-        pause = max(_EVERY_SECONDS, _SHARE * (now - self._began))
-        if now - self._said < min(pause, _SELDOM_SECONDS) and not turned:
+        if not self._turns.is_due(at_once=turned):
             return
-        self._said = now
         course = told.course
         of = "" if self._horizon is None else f" of {self._horizon}"
         head = f"{course.spent}{of} epochs, best {self._sign * course.best:.4f}"
