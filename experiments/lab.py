@@ -78,14 +78,14 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
     options = _options(experiment, arguments)
     home, results = experiment.home, experiment.results
     parts = options.part or [*experiment.parts]
-    if options.retell:
-        out = record.place(options.out, home, quick=False)
-        return _written(experiment, _recorded(home), out)
     out = home if options.out is None else options.out.resolve()
     why_not = _why_not(experiment, options, parts, out)
     if why_not:
         print(f"error: {why_not}", file=sys.stderr)
         return 2
+    if options.retell:
+        out = record.place(options.out, home, quick=False)
+        return _written(experiment, _recorded(home), out)
     asked = Asked(home, options.quick, options.tables)
     report = _begun(home, options.part)
     began = time.monotonic()
@@ -118,7 +118,12 @@ def _why_not(
 ) -> str:
     """Why this cannot be measured, or not be compared; empty where it can."""
     home = experiment.home
-    if options.quick:
+    recorded = options.retell or options.check or options.part
+    if recorded and not (home / "report.json").is_file():
+        return f"{home.name} must have a report.json, got none; measure it first"
+    if options.quick and (options.check or options.out and out == home):
+        return "--quick measures what is of no use; leave out --check, or --out"
+    if options.quick or options.retell:
         return ""
     if options.part and _recorded(home)["resolved"] != resolved(home):
         return (

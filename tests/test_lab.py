@@ -183,3 +183,26 @@ def test_it_is_told_again_without_measuring(made_up: MadeUp, tmp_path: Path) -> 
     assert made_up.run("--retell") == 0
     assert [made_up.text(name) for name in names] == before
     assert made_up.measured == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--check"], "must have a report.json, got none; measure it first"),
+        (["--retell"], "must have a report.json, got none; measure it first"),
+        (["--part", "big"], "must have a report.json, got none; measure it first"),
+        (["--quick", "--check"], "--quick measures what is of no use"),
+        (["--quick", "--out", "HOME"], "--quick measures what is of no use"),
+    ],
+)
+def test_what_cannot_be_told_is_one_line(
+    made_up: MadeUp, words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "got none" in told:
+        (made_up.home / "report.json").unlink()
+    capsys.readouterr()
+    assert made_up.run(*(str(made_up.home) if w == "HOME" else w for w in words)) == 2
+    err = capsys.readouterr().err
+    assert told in err
+    assert err.count("\n") == 1
+    assert made_up.measured == []
