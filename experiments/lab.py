@@ -121,7 +121,7 @@ def _why_not(
     recorded = options.retell or options.check or options.part
     if recorded and not (home / "report.json").is_file():
         return f"{home.name} must have a report.json, got none; measure it first"
-    if options.quick and (options.check or options.out and out == home):
+    if options.quick and (options.check or (options.out and out == home)):
         return "--quick measures what is of no use; leave out --check, or --out"
     if options.quick or options.retell:
         return ""
