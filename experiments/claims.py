@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _SHARE = 0.95
+_NEAR = 0.1
 _HOLDS, _OPEN, _REFUTED = "yes", "not sure", "no"
 
 
@@ -171,7 +172,8 @@ def differences(
     """How claims that were measured again differ from those of a report.
 
     Nothing where each is there, of as many samples, holds as before, and lies in the
-    interval that was recorded, or so near that it is rounding.
+    interval that was recorded, or so near that it is rounding. Where the end of an
+    interval is at the line, rounding on another processor is enough to cross it.
     """
     found = []
     before = {each["says"]: each for each in recorded}
@@ -184,7 +186,7 @@ def differences(
                 f'"{each.says}" has {each.samples} samples now, recorded '
                 f"{old['samples']}"
             )
-        elif old["holds"] != each.holds:
+        elif old["holds"] != each.holds and not _is_near(old, each):
             found.append(
                 f'"{each.says}" holds: {each.holds} now, recorded {old["holds"]} '
                 f"({each.low:.3g} to {each.high:.3g})"
@@ -197,3 +199,10 @@ def differences(
                     f"{old['low']:.3g} to {old['high']:.3g}"
                 )
     return found + [f'"{says}" is not measured any more' for says in before]
+
+
+def _is_near(old: Mapping[str, Any], anew: Claim) -> bool:
+    """Whether an interval is where it was, but for a tenth of its width."""
+    room = _NEAR * (old["high"] - old["low"])
+    moved = max(abs(anew.low - old["low"]), abs(anew.high - old["high"]))
+    return bool(moved <= room)

@@ -99,3 +99,19 @@ def test_a_check_sees_what_differs_from_the_report(claims: ModuleType) -> None:
     unknown, gone = found(1.0, 1.2, 1.1, says="less")
     assert unknown == '"less" is not in the report'
     assert gone == '"more" is not measured any more'
+
+
+def test_an_interval_that_ends_at_the_line_may_cross_it_by_rounding(
+    claims: ModuleType,
+) -> None:
+    before = claims.claim("more", [1.0, 1.2, 1.1], above=0.86)
+    recorded = before.as_dict()
+    assert (before.holds, recorded["low"]) == (
+        "not sure",
+        pytest.approx(0.8516, abs=1e-3),
+    )
+    for moved, is_told in ((0.01, False), (0.08, True)):
+        samples = [1.0 + moved, 1.2 + moved, 1.1 + moved]
+        anew = claims.claim("more", samples, above=0.86)
+        assert anew.holds == "yes"
+        assert bool(claims.differences([recorded], [anew])) == is_told
