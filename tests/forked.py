@@ -29,7 +29,7 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["python"]
+__all__ = ["ONE_THREAD", "python"]
 
 _IMPORTED = (
     *("jinja2", "numpy", "optuna.importance", "pandas", "pyarrow", "pytorch_lightning"),
@@ -39,9 +39,11 @@ _IMPORTED = (
     *("tensorboard.plugins.hparams.api_pb2", "tensorboard.summary"),
     *("torch.utils.tensorboard", "optuna.storages.journal"),
 )
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
 _WITHOUT_THREADS = {
-    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
-    "MKL_NUM_THREADS": "1",
+    **ONE_THREAD,
     "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow's
 }
 

@@ -216,8 +216,8 @@ def test_prediction_reproduces_the_models_error_exactly(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 def test_stopped_with_ctrl_c_and_started_again_nothing_differs(tmp_path: Path) -> None:
-    arguments = ["--n-trials", "6", "--max-epochs", "60", "--final-seeds", "1"]
-    arguments += ["--patience", "60", "--pruner", "none", "--set", "width=8..16"]
+    arguments = ["--n-trials", "6", "--max-epochs", "40", "--final-seeds", "1"]
+    arguments += ["--patience", "40", "--pruner", "none", "--set", "width=8..16"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir(), broken.mkdir()
     seconds = timed("tunekit.study", *arguments, cwd=whole)
@@ -297,7 +297,7 @@ def test_a_time_limit_holds_for_the_whole_command(tmp_path: Path) -> None:
     # What starting, one trial and the end take depends on the machine; without a limit
     # that holds, the search would never end.
     start = timed("tunekit.study", *arguments, "--dry-run", cwd=tmp_path)
-    limit = math.ceil(max(8, 4 * start))
+    limit = math.ceil(max(8, 3 * start))
     arguments += ["--timeout", f"{limit}s"]
     began = time.monotonic()
     code, _, err = started("tunekit.study", *arguments, cwd=tmp_path)

@@ -24,7 +24,7 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 FOLDERS = sorted(path.parent for path in EXPERIMENTS.glob("*/results.py"))
 LIVING = [folder for folder in FOLDERS if (folder / "study.toml").exists()]
 """Those that :mod:`lab` runs."""
-QUICK = ("09", "10", "11")
+QUICK = ("09", "10")
 """Those whose --quick takes the least; of the others all is imported and told again."""
 
 Command = Callable[..., int]

@@ -236,7 +236,8 @@ def test_several_progresses_are_as_one_after_the_other():
     assert mean.shape == deviation.shape == (3, 7)
     for h, t in enumerate(t_H):
         one = at(model, x, t, trial)
-        np.testing.assert_allclose(one, (mean[h], deviation[h]), rtol=1e-5, atol=1e-6)
+        # In single precision, whose sums another processor orders otherwise.
+        np.testing.assert_allclose(one, (mean[h], deviation[h]), rtol=1e-4, atol=1e-5)
 
 
 def test_the_mean_alone_is_the_same():

@@ -172,3 +172,13 @@ def test_checkpoints_of_ones_own_do_not_fill_the_disk(
     if not nudges:
         # It is the best epoch's, as it would be with a Trainer of one's own.
         assert f"epoch={found.best_epoch - 1}-" in files[0].name
+
+
+def test_a_table_s_model_is_no_module_s_even_untrained(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "mine")
+    folder.create({"seed": 0, "recipe": {"lr": 0.1}, "ranges": {}}, None)
+    half = folder.path / "checkpoints" / "000001-0-half.safetensors"
+    half.write_bytes(b"of its first round")
+    with pytest.raises(ResumeError, match='the model "mine" was begun with'):
+        watched(out=tmp_path, name="mine", budget_epochs=4)
+    assert half.exists()

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tunekit.babysit.course import Round, Rules
+from tunekit.babysit import pace
+from tunekit.babysit.course import Course, Point, Round, Rules
 from tunekit.babysit.job import run_of
 from tunekit.babysit.nowhere import Nowhere
 from tunekit.babysit.nudges import recipe_knobs
@@ -63,6 +64,43 @@ def test_the_last_of_the_time_goes_into_a_falling_rate(
     assert rates
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] < 0.1 * rates[0]
+
+
+def test_what_is_done_before_and_between_rounds_counts_for_no_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Reading a long history is no training; writing down what a round came to is."""
+    now = [0.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    knobs, rules = recipe_knobs(RECIPE), Rules()
+    found = pace.Pace(until=60.0)
+    now[0] = 20.0  # a history was read
+    found.begin()
+    one = Round(1, "train", [("", {})], 5)
+    course = Course({name: getattr(RECIPE, name) for name in knobs})
+    course.best, course.best_at = 1.0, "000001-0"
+    course.line.append(Point("000001-0", 5, 1.0))
+    for number in (1, 2):
+        assert found.planned(course, one, rules, knobs) is course
+        now[0] += 5.0 if number == 1 else 0.5
+        found.took(one)
+    assert found.planned(course, one, rules, knobs) is course
+    now[0] = 55.0
+    cool = found.planned(course, one, rules, knobs)
+    # Five seconds at a tenth of one for each epoch.
+    assert cool.doing == "cool"
+    assert round(cool.length - cool.done) == int(0.95 * 5.0 / 0.1)
+
+
+def test_time_that_is_never_short_changes_nothing(engine: VectorizedEngine) -> None:
+    knobs, rules = recipe_knobs(RECIPE), Rules(horizon=40)
+    start = {name: getattr(RECIPE, name) for name in knobs}
+
+    def sat(until: float | None) -> Course:
+        given = (engine, run_of(RECIPE), Nowhere(), knobs, start, rules)
+        return Sitter(*given, until=until).sit()
+
+    assert sat(time.monotonic() + 600.0) == sat(None)
 
 
 def test_the_command_ends_in_time_and_goes_on(call: Call, runs: Path) -> None:

@@ -34,7 +34,7 @@ def measured(part: str, out: Path) -> dict[str, Any]:
 
 def test_killed_at_random_moments_a_study_goes_on(tmp_path: Path) -> None:
     alone, beside = measured("kills", tmp_path)["runs"]
-    assert (alone["kills"], beside["kills"]) == (4, 1)
+    assert (alone["kills"], beside["kills"]) == (2, 1)
     assert alone["same values"] == alone["studies"] > 0
     for run in (alone, beside):
         assert run["studies"] > 0

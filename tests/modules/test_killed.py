@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from forked import python
+from forked import ONE_THREAD, python
 
 from tunekit.store import Store
 
@@ -56,7 +57,10 @@ tunekit.tune(
 def begun_anew(out: Path) -> int:
     """Not forked, so that its sets have an order of their own."""
     words = [sys.executable, "-c", CODE, str(out)]
-    return subprocess.run(words, check=False, capture_output=True).returncode
+    # As many threads as those that are forked: more sum up otherwise.
+    env = {**os.environ, **ONE_THREAD}
+    found = subprocess.run(words, check=False, capture_output=True, env=env)
+    return found.returncode
 
 
 def run(out: Path, *kills: int) -> int:

@@ -1,7 +1,7 @@
 """What reports and pictures tell of a history, kept up line by line.
 
-Its size is bounded, whatever the history's: of a curve that grows beyond some thousand
-points every other one is let go of.
+Its size is bounded but for what people write, whatever the history's: of a curve that
+grows beyond some thousand points every other one is let go of.
 """
 
 from __future__ import annotations

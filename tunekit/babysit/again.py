@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -140,7 +139,7 @@ class Replay:
         from tunekit.states import part_of
 
         whole = sum(each.epochs for each in schedule)
-        lowest = min(halfway.curve, default=math.inf)
+        lowest = halfway.lowest
 
         def hear(epoch: int, value: float) -> None:
             nonlocal lowest

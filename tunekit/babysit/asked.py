@@ -110,7 +110,8 @@ def _go_on(folder: Folder, settings: Mapping[str, Any]) -> None:
     ]
     if not changed:
         return
-    if folder.stand() is None and not folder.history():
+    is_module = "start" in before
+    if is_module and folder.stand() is None and not folder.lines.size:
         # An earlier call was wrong. What is half done was begun by that.
         for path in (folder.path / "checkpoints").iterdir():
             path.unlink()

@@ -10,6 +10,7 @@ a kill at any moment costs what was trained since, and is trained again to the s
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -75,6 +76,13 @@ class Halfway:
         state = self._states.get(self._newest)
         return len(self.curve) + (0 if state is None else len(state.curve))
 
+    @property
+    def lowest(self) -> float:
+        """The lowest value of them; infinite before the first."""
+        state = self._states.get(self._newest)
+        half = [] if state is None else [each.val_loss for each in state.curve]
+        return min([*self.curve, *half], default=math.inf)
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Nobody else trains it meanwhile; the folder is made where there is none.
@@ -126,6 +134,8 @@ class Halfway:
                 "--name, or delete that folder"
             ) from None
         if result is not None and (self.path / "model").exists():
+            # Killed just before its end, it has left these.
+            shutil.rmtree(self.path / _CHECKPOINTS, ignore_errors=True)
             return Stood(about, curve, result)
         if result is not None:
             return Stood(about, [], None, "its model is gone: begins anew")

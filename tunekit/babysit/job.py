@@ -61,7 +61,7 @@ class Job:
         self.folder = Folder(options.folder)
         timeout = options.config.timeout
         self._until = None if timeout is None else began + timeout - _KEPT_BACK
-        self._trouble, self._stale, self._known = "", True, math.inf
+        self._stale, self._known = True, math.inf
         self._seldom = Seldom(_RENEW_SECONDS)
         self._watching = Watching(console, options.config.budget_epochs)
 
@@ -100,7 +100,8 @@ class Job:
                 self._watching.say(line)
             if folder.lines.size > _LONG:
                 self._watching.say("reading its history, which is long")
-            self._telling = Telling(folder.lines, folder.path / "tb")
+            say = self._watching.say
+            self._telling = Telling(folder.lines, folder.path / "tb", hear=say)
             with closing(self._telling):
                 course = sitter.sit()
             return self._end(course)
@@ -128,9 +129,6 @@ class Job:
 
     def _hear(self, told: Told) -> None:
         self._telling(told.line)
-        if self._telling.trouble not in ("", self._trouble):
-            self._trouble = self._telling.trouble
-            self._watching.say(self._trouble)
         self._watching(told)
         course = told.course
         # A gain soon after the last is saved, too, with a later round.
@@ -202,7 +200,7 @@ class Job:
             seconds=self._sitter.seconds,
             ended=ended,
         )
-        report["test"] = test
+        report["test"], report["kind"] = test, "table"
         write_pages(self.folder.path, report, account, self.options.knobs)
         return report
 

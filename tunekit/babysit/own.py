@@ -151,6 +151,8 @@ def babysit(
         )
 
     def run_of(horizon: int | None) -> Callable[[Settings], Mapping[str, Any]]:
+        if horizon == 0:  # an older history does not say
+            horizon = config.budget_epochs
         return lambda settings: {
             "params": dict(settings),
             "max_epochs": horizon or _FOR_EVER,
@@ -200,7 +202,11 @@ def babysit(
                 until=until,
                 tell=tell,
             )
-            telling = Telling(keep.lines, path and path / "tb", monitor)
+            if sitter.trouble:
+                watching.say(sitter.trouble)
+            telling = Telling(
+                keep.lines, path and path / "tb", monitor, hear=watching.say
+            )
             with closing(telling):
                 course = sitter.sit()
             weights = best_weights(keep, course, stopped=sitter.stopped)

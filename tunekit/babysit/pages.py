@@ -54,6 +54,7 @@ def described(
     kinds = ("burst", "train", "rescue", "cool")
     return {
         "model": name,
+        "kind": "module",
         "metric": metric,
         "direction": "maximize" if maximize else "minimize",
         "ended": ended,

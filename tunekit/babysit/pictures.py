@@ -79,6 +79,8 @@ def knob_svg(account: Account, name: str, scale: str) -> Markup | None:
     else:
         low, high = low - 0.05, high + 0.05
     last, value = knob.points[-1]
+    # A rescue is drawn once it is over: a person may have stepped in meanwhile.
+    last = max([last, *(edit["spent"] for edit in account.edits)])
     frame = Frame(
         x=Axis(title="epochs trained in all", low=0, high=last),
         y=Axis(title=name, scale=scale, low=low, high=high),

@@ -29,7 +29,7 @@ class Stretch:
         settings: The hyperparameters.
         round: The round it was, which names its random stream.
         horizon: The budget at that time, by which a module's own schedule may go; None
-            for no end.
+            for no end, and 0 where an older history does not say.
     """
 
     epochs: int
@@ -58,7 +58,7 @@ def schedule_of(backwards: Iterable[Mapping[str, Any]], to: str) -> list[Stretch
         ...     {"from": "", "to": "000001-0", "settings": {"lr": 0.1}, "val": [1.0]},
         ... ]}
         >>> schedule_of([line], "000001-0")
-        [Stretch(epochs=1, settings={'lr': 0.1}, round=1, horizon=None)]
+        [Stretch(epochs=1, settings={'lr': 0.1}, round=1, horizon=0)]
     """
     found: list[Stretch] = []
     for line in backwards:
@@ -66,7 +66,7 @@ def schedule_of(backwards: Iterable[Mapping[str, Any]], to: str) -> list[Stretch
             break
         for branch in line.get("branches", ()):
             if branch["to"] == to:
-                settings, horizon = dict(branch["settings"]), line.get("horizon")
+                settings, horizon = dict(branch["settings"]), line.get("horizon", 0)
                 epochs = len(branch["val"])
                 found.append(Stretch(epochs, settings, line["round"], horizon))
                 to = branch["from"]

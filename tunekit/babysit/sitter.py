@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tunekit.babysit.course import Course, Outcome, Round, Rules
-from tunekit.babysit.decide import after, cooling, next_round, replanned
+from tunekit.babysit.decide import after, next_round
 from tunekit.babysit.folder import Folder
 from tunekit.babysit.nowhere import Nowhere
 from tunekit.babysit.nudges import Knob, Settings
@@ -90,7 +90,7 @@ class Sitter:
         self.course, self.trouble = Course(start, held=self._held), ""
         self._said: dict[str, Any] = {}
         self._text = ""
-        self._before = 0.0
+        self._before, self._opened = 0.0, time.monotonic()
         self._asked = Edit()
         self._steer: Path | None = None
         if isinstance(keep, Folder):
@@ -100,7 +100,7 @@ class Sitter:
     @property
     def seconds(self) -> float:
         """Seconds that this model was trained for, in all processes."""
-        return self._before + time.monotonic() - self._pace.began
+        return self._before + time.monotonic() - self._opened
 
     @property
     def stopped(self) -> bool:
@@ -113,40 +113,23 @@ class Sitter:
             self._steer.write_text(template(self.course.settings), "utf-8")
         if self._asked:
             self._take(self._asked, {})
+        self._pace.begin()
         while True:
             self._heed()
             tried = next_round(self.course, self._rules, self._knobs, self._seed)
-            if tried is not None and self._plan(tried):
-                tried = next_round(self.course, self._rules, self._knobs, self._seed)
+            if tried is not None:
+                planned = self._pace.planned(
+                    self.course, tried, self._rules, self._knobs
+                )
+                if planned is not self.course:
+                    self.course = planned
+                    tried = next_round(planned, self._rules, self._knobs, self._seed)
             if tried is None or self._pace.is_late or not self._round(tried):
                 return self.course
-
-    def _plan(self, tried: Round) -> bool:
-        """Near the end of a time limit, let the rate fall to zero in what is left.
-
-        Args:
-            tried: The next round, which takes time, too.
-
-        Returns:
-            Whether the model stands elsewhere now.
-        """
-        fit = self._pace.epochs_left()
-        if fit is None:
-            return False
-        before, spent = self.course, self.course.spent
-        if before.doing != "cool" and self._pace.ends_soon(tried, self._rules.cool):
-            soon = replace(self._rules, horizon=spent + fit, cool=1.0)
-            self.course = cooling(before, soon, self._knobs)
-        if self.course.doing == "cool":
-            if self._rules.horizon is not None:
-                fit = min(fit, self._rules.horizon - spent)
-            if fit != round(self.course.length - self.course.done):
-                self.course = replanned(self.course, fit)
-        return self.course is not before
+            self._pace.took(tried)
 
     def _round(self, tried: Round) -> bool:
         """Train a round; whether there was time for all of it."""
-        began = time.monotonic()
         outcomes = train_round(
             self._engine,
             tried,
@@ -159,7 +142,6 @@ class Sitter:
         if outcomes is None:
             return False
         course, kept = after(self.course, tried, outcomes, self._rules, self._knobs)
-        self._pace.took(tried, time.monotonic() - began)
         self._write(course, self._line(tried, outcomes, course, kept))
         return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ class Telling:
         before: The lines that are there already, the oldest first.
         tb: Where TensorBoard looks; None for no curves.
         metric: What the value is.
+        hear: Hears, once, that curves cannot be drawn.
 
     Attributes:
         account: What the report tells.
@@ -30,17 +31,18 @@ class Telling:
         before: Iterable[Mapping[str, Any]],
         tb: Path | None,
         metric: str = "val_loss",
+        *,
+        hear: Callable[[str], None] = lambda trouble: None,
     ) -> None:
-        self.account, self._way = Account(), Way()
+        self.account, self._way, self._hear = Account(), Way(), hear
+        self._trouble = ""
         self._curves = None if tb is None else Curves(tb, metric)
         drawn = -1 if self._curves is None else self._curves.drawn
         for line in before:
-            self._add(line, draw=line["spent"] > drawn)
-
-    @property
-    def trouble(self) -> str:
-        """The first error met on drawing; empty when there was none."""
-        return "" if self._curves is None else self._curves.trouble
+            # An edit that ends a rescue spends nothing: better drawn twice than never.
+            spent = line["spent"]
+            is_new = spent > drawn or (spent == drawn and "joined" in line)
+            self._add(line, draw=is_new)
 
     def __call__(self, line: Mapping[str, Any]) -> None:
         """One more line."""
@@ -57,3 +59,6 @@ class Telling:
             self.account.take(part)
             if draw and self._curves is not None:
                 self._curves.add(part)
+        if self._curves is not None and self._curves.trouble != self._trouble:
+            self._trouble = self._curves.trouble
+            self._hear(self._trouble)
