@@ -33,6 +33,8 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize
 from scipy.special import ndtr, ndtri
 
+from tunekit.blas import one_thread
+
 __all__ = ["Observations", "Surrogate", "Warp", "expected_improvement"]
 
 Floats = NDArray[np.float64]
@@ -175,6 +177,7 @@ class Surrogate:
         c_0, c_1, noise = np.exp(self.constants[-3:])
         return float(np.sqrt(c_0 + c_1 + noise))
 
+    @one_thread
     def fit(self, seen: Observations, *, at_most: int = 256, steps: int = 25) -> None:
         """Find the constants (type II maximum a posteriori).
 
@@ -201,6 +204,7 @@ class Surrogate:
         )
         self.constants = found.x
 
+    @one_thread
     def given(self, seen: Observations) -> None:
         """Take what is known as given, under the constants there are."""
         self._seen = seen
@@ -218,6 +222,7 @@ class Surrogate:
         """Whether anything of each of these trials is given."""
         return np.isin(trial_M, self._seen.trial)
 
+    @one_thread
     def predict(
         self, x_MD: Floats, t_H: Floats, trial_M: Ints | None = None
     ) -> tuple[Floats, Floats]:
@@ -254,6 +259,7 @@ class Surrogate:
         calm.constants[-3:-1] = -np.inf  # logarithms of c_0 and c_1
         return calm
 
+    @one_thread
     def mean(self, x_MD: Floats, t: float, trial_M: Ints) -> Floats:
         """As :meth:`predict` has it, at one progress, (M,); where M is large."""
         (k,) = self._between(x_MD, np.array([t]), trial_M)
